@@ -1,0 +1,253 @@
+//! The digest of some content, and the check that content has it.
+
+use std::fmt;
+use std::ops::Deref;
+use std::str::FromStr;
+
+use crate::{Algorithm, Error, ErrorKind, Hasher, grammar};
+
+/// `algorithm:hex`, the name of some content by what it is. Copied freely: it lives on the stack.
+///
+/// Digests order like their texts.
+///
+/// ```
+/// use longshore_reference::{Algorithm, Digest, ErrorKind};
+///
+/// let text = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+/// let digest = Digest::parse(text)?;
+/// assert_eq!(digest, Digest::sha256(b"hello"));
+/// assert_eq!(digest.algorithm(), Algorithm::Sha256);
+/// assert!(digest.hex().starts_with("2cf24dba"));
+/// assert_eq!(digest.to_string(), text);
+///
+/// assert_eq!(Digest::parse("sha256:2cf2").unwrap_err().kind(), ErrorKind::DigestLength);
+/// # Ok::<(), longshore_reference::Error>(())
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest {
+    algorithm: Algorithm,
+    /// Zero after the algorithm's length, so that the derived comparisons are right.
+    bytes: [u8; BYTES_MAX],
+}
+
+impl Digest {
+    /// Reads `algorithm:hex`.
+    ///
+    /// # Errors
+    /// In go-digest's order: [`DigestFormat`](ErrorKind::DigestFormat) without an algorithm or digits around the first
+    /// colon; [`DigestUnsupported`](ErrorKind::DigestUnsupported) for a well-formed digest of another algorithm;
+    /// [`DigestLength`](ErrorKind::DigestLength) for a wrong number of digits; `DigestFormat` for what is not `[a-f0-9]`.
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        Self::read(text).map_err(|kind| Error::new(kind, text))
+    }
+
+    /// Joins an algorithm and its lower-case hexadecimal digits.
+    ///
+    /// # Errors
+    /// [`DigestLength`](ErrorKind::DigestLength) or [`DigestFormat`](ErrorKind::DigestFormat), as [`parse`](Self::parse).
+    pub fn from_hex(algorithm: Algorithm, hex: &str) -> Result<Self, Error> {
+        Self::read_hex(algorithm, hex.as_bytes()).map_err(|kind| Error::new(kind, hex))
+    }
+
+    /// The digest of `content` by the given algorithm.
+    #[must_use]
+    pub fn of(algorithm: Algorithm, content: &[u8]) -> Self {
+        let mut hasher = algorithm.hasher();
+        hasher.update(content);
+        hasher.finish()
+    }
+
+    /// The SHA-256 digest of `content`.
+    #[must_use]
+    pub fn sha256(content: &[u8]) -> Self {
+        Self::of(Algorithm::Sha256, content)
+    }
+
+    /// What it was made with.
+    #[must_use]
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The part after the colon.
+    #[must_use]
+    pub fn hex(&self) -> Hex {
+        let mut digits = [0; BYTES_MAX * 2];
+        for (pair, byte) in digits.chunks_exact_mut(2).zip(self.as_bytes()) {
+            pair.copy_from_slice(&[hex_digit(byte >> 4), hex_digit(byte & 15)]);
+        }
+        Hex {
+            digits,
+            len: self.algorithm.hex_len(),
+        }
+    }
+
+    /// The hash itself: 32, 48 or 64 bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes
+            .get(..self.algorithm.byte_len())
+            .unwrap_or_default()
+    }
+
+    pub(crate) fn read(text: &str) -> Result<Self, ErrorKind> {
+        let Some((name, digits)) = text
+            .split_once(':')
+            .filter(|(name, digits)| !name.is_empty() && !digits.is_empty())
+        else {
+            return Err(ErrorKind::DigestFormat);
+        };
+        match Algorithm::from_name(name.as_bytes()) {
+            Some(algorithm) => Self::read_hex(algorithm, digits.as_bytes()),
+            None if grammar::is_any_digest(name, digits) => Err(ErrorKind::DigestUnsupported),
+            None => Err(ErrorKind::DigestFormat),
+        }
+    }
+
+    fn read_hex(algorithm: Algorithm, digits: &[u8]) -> Result<Self, ErrorKind> {
+        if digits.len() != algorithm.hex_len() {
+            return Err(ErrorKind::DigestLength);
+        }
+        let mut bytes = [0; BYTES_MAX];
+        // Values above 15 mean "no digit"; looking once at the end keeps the loop without branches.
+        let mut seen = 0;
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            if let &[high, low] = pair {
+                let (high, low) = (hex_value(high), hex_value(low));
+                seen |= high | low;
+                *byte = high << 4 | (low & 15);
+            }
+        }
+        if seen > 15 {
+            return Err(ErrorKind::DigestFormat);
+        }
+        Ok(Self { algorithm, bytes })
+    }
+
+    /// `output` is as long as the algorithm's hash.
+    pub(crate) fn from_output(algorithm: Algorithm, output: &[u8]) -> Self {
+        let mut bytes = [0; BYTES_MAX];
+        for (byte, out) in bytes.iter_mut().zip(output) {
+            *byte = *out;
+        }
+        Self { algorithm, bytes }
+    }
+}
+
+impl FromStr for Digest {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.algorithm.as_str())?;
+        f.write_str(":")?;
+        f.write_str(&self.hex())
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({self})")
+    }
+}
+
+/// The hexadecimal digits of a [`Digest`], a `str` without the heap.
+#[derive(Clone, Copy)]
+pub struct Hex {
+    digits: [u8; BYTES_MAX * 2],
+    len: usize,
+}
+
+impl Deref for Hex {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        let digits = self.digits.get(..self.len).unwrap_or_default();
+        std::str::from_utf8(digits).unwrap_or_default()
+    }
+}
+
+impl AsRef<str> for Hex {
+    fn as_ref(&self) -> &str {
+        self
+    }
+}
+
+impl fmt::Display for Hex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self)
+    }
+}
+
+impl fmt::Debug for Hex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+/// Watches content go by and says at the end whether it has the digest it should have.
+///
+/// ```
+/// use longshore_reference::{Digest, Verifier};
+///
+/// let mut verifier = Verifier::new(Digest::sha256(b"hello"));
+/// verifier.update(b"hel");
+/// verifier.update(b"lo");
+/// assert!(verifier.verify());
+/// ```
+#[derive(Debug, Clone)]
+pub struct Verifier {
+    expected: Digest,
+    hasher: Hasher,
+}
+
+impl Verifier {
+    /// A verifier that has seen nothing yet.
+    #[must_use]
+    pub fn new(expected: Digest) -> Self {
+        Self {
+            expected,
+            hasher: expected.algorithm().hasher(),
+        }
+    }
+
+    /// The digest that the content should have.
+    #[must_use]
+    pub fn expected(&self) -> Digest {
+        self.expected
+    }
+
+    /// Takes in the next bytes of the content.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+    }
+
+    /// Whether everything that was taken in has the expected digest.
+    #[must_use]
+    pub fn verify(self) -> bool {
+        self.hasher.finish() == self.expected
+    }
+}
+
+fn hex_digit(nibble: u8) -> u8 {
+    if nibble < 10 {
+        b'0' + nibble
+    } else {
+        b'a' + (nibble - 10)
+    }
+}
+
+fn hex_value(digit: u8) -> u8 {
+    match digit {
+        b'0'..=b'9' => digit - b'0',
+        b'a'..=b'f' => digit - b'a' + 10,
+        _ => u8::MAX,
+    }
+}
+
+const BYTES_MAX: usize = 64;

@@ -1,0 +1,225 @@
+//! The grammar of references, over bytes. Everything it accepts is ASCII.
+
+use std::fmt;
+
+use crate::{Digest, ErrorKind, Tag};
+
+/// The parts of a reference as they stand in the text.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Parts<'a> {
+    pub(crate) domain: Option<&'a str>,
+    pub(crate) path: &'a str,
+    pub(crate) tag: Option<&'a str>,
+    pub(crate) digest: Option<Digest>,
+}
+
+/// Reads `[domain/]path[:tag][@digest]` with the errors, and in the order, of distribution/reference.
+pub(crate) fn parse(text: &str) -> Result<Parts<'_>, ErrorKind> {
+    let Some((name, tag, digest)) = split(text) else {
+        return Err(mismatch(text));
+    };
+    let Some((domain, path)) = split_name(name) else {
+        return Err(mismatch(text));
+    };
+    if path.len() > PATH_BYTES_MAX {
+        return Err(ErrorKind::NameTooLong);
+    }
+    let digest = digest.map(Digest::read).transpose()?;
+    Ok(Parts {
+        domain,
+        path,
+        tag,
+        digest,
+    })
+}
+
+/// Cuts a reference into name, tag and digest, and checks the last two.
+pub(crate) fn split(text: &str) -> Option<(&str, Option<&str>, Option<&str>)> {
+    // No other part can contain an "@".
+    let (rest, digest) = match text.split_once('@') {
+        Some((rest, digest)) if is_digest(digest) => (rest, Some(digest)),
+        Some(_) => return None,
+        None => (text, None),
+    };
+    // A colon before the last slash is a port's, or stands in an IPv6 address.
+    let last = rest.rfind('/').map_or(0, |slash| slash + 1);
+    let colon = rest
+        .as_bytes()
+        .iter()
+        .skip(last)
+        .position(|&byte| byte == b':');
+    let Some(colon) = colon.map(|colon| last + colon) else {
+        return Some((rest, None, digest));
+    };
+    let (name, tag) = (rest.get(..colon)?, rest.get(colon + 1..)?);
+    is_tag(tag).then_some((name, Some(tag), digest))
+}
+
+/// The first component is the domain whenever it can be one and a path follows.
+fn split_name(name: &str) -> Option<(Option<&str>, &str)> {
+    if let Some((first, rest)) = name.split_once('/')
+        && is_domain(first)
+    {
+        return is_path(rest).then_some((Some(first), rest));
+    }
+    is_path(name).then_some((None, name))
+}
+
+/// Why `text` is no reference.
+fn mismatch(text: &str) -> ErrorKind {
+    if text.is_empty() {
+        return ErrorKind::NameEmpty;
+    }
+    let lower: String = text.chars().map(lower).collect();
+    match split(&lower).and_then(|(name, ..)| split_name(name)) {
+        Some(_) => ErrorKind::Uppercase,
+        None => ErrorKind::InvalidFormat,
+    }
+}
+
+/// `domain = host [":" port]`, `host = name | "[" IPv6 "]"`.
+pub(crate) fn is_domain(text: &str) -> bool {
+    let (is_host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let Some((address, port)) = rest.split_once(']') else {
+            return false;
+        };
+        let is_address = !address.is_empty()
+            && address
+                .bytes()
+                .all(|byte| byte.is_ascii_hexdigit() || byte == b':');
+        (is_address, port)
+    } else {
+        let colon = text
+            .bytes()
+            .position(|byte| byte == b':')
+            .unwrap_or(text.len());
+        let Some((name, port)) = text.split_at_checked(colon) else {
+            return false;
+        };
+        (name.split('.').all(is_label), port)
+    };
+    let is_port = match port.strip_prefix(':') {
+        Some(digits) => !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()),
+        None => port.is_empty(),
+    };
+    is_host && is_port
+}
+
+fn is_label(label: &str) -> bool {
+    let bytes = label.as_bytes();
+    let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
+    ends(bytes.first())
+        && ends(bytes.last())
+        && bytes
+            .iter()
+            .all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+/// `path = component *("/" component)`, `component = alnum *(separator alnum)`; its length is not looked at.
+pub(crate) fn is_path(text: &str) -> bool {
+    enum After {
+        Slash,
+        Alnum,
+        Underscore,
+        Dash,
+        Separator,
+    }
+    let mut after = After::Slash;
+    for byte in text.bytes() {
+        after = match (after, byte) {
+            (_, b'a'..=b'z' | b'0'..=b'9') => After::Alnum,
+            (After::Alnum, b'/') => After::Slash,
+            (After::Alnum, b'_') => After::Underscore,
+            (After::Alnum | After::Dash, b'-') => After::Dash,
+            (After::Alnum, b'.') | (After::Underscore, b'_') => After::Separator,
+            _ => return false,
+        };
+    }
+    matches!(after, After::Alnum)
+}
+
+pub(crate) fn is_tag(text: &str) -> bool {
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    text.len() <= TAG_BYTES_MAX
+        && text.bytes().next().is_some_and(word)
+        && text
+            .bytes()
+            .all(|byte| word(byte) || byte == b'.' || byte == b'-')
+}
+
+/// What the reference's grammar takes for a digest; whether it is a valid one is another question.
+fn is_digest(text: &str) -> bool {
+    let Some((algorithm, hex)) = text.split_once(':') else {
+        return false;
+    };
+    let component = |part: &str| {
+        part.bytes()
+            .next()
+            .is_some_and(|byte| byte.is_ascii_alphabetic())
+            && part.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    algorithm.split(['-', '_', '+', '.']).all(component)
+        && hex.len() >= HEX_DIGITS_MIN
+        && hex.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// What go-digest takes for a well-formed digest of whatever algorithm.
+pub(crate) fn is_any_digest(algorithm: &str, encoded: &str) -> bool {
+    let component = |part: &str| {
+        !part.is_empty()
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+    };
+    algorithm.split(['.', '+', '_', '-']).all(component)
+        && !encoded.is_empty()
+        && encoded
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'=' | b'_' | b'-'))
+}
+
+/// `name[:tag][@digest]`.
+pub(crate) fn write(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    tag: Option<&Tag>,
+    digest: Option<&Digest>,
+) -> fmt::Result {
+    f.write_str(name)?;
+    if let Some(tag) = tag {
+        f.write_str(":")?;
+        f.write_str(tag.as_str())?;
+    }
+    if let Some(digest) = digest {
+        f.write_str("@")?;
+        fmt::Display::fmt(digest, f)?;
+    }
+    Ok(())
+}
+
+/// 64 lower-case hexadecimal digits: the id of an image, never a name.
+pub(crate) fn is_identifier(text: &str) -> bool {
+    text.len() == IDENTIFIER_DIGITS
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'f' | b'0'..=b'9'))
+}
+
+/// Whether Go's `strings.ToLower` leaves the text as it is.
+pub(crate) fn is_lower(text: &str) -> bool {
+    if text.is_ascii() {
+        return !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    }
+    text.chars().all(|char| lower(char) == char)
+}
+
+/// Go lower-cases one character to one; the first of Rust's full mapping is the same one.
+fn lower(char: char) -> char {
+    char.to_lowercase().next().unwrap_or(char)
+}
+
+/// Of the repository path alone, as since distribution/reference 0.6.0; before, the domain counted too.
+pub(crate) const PATH_BYTES_MAX: usize = 255;
+const TAG_BYTES_MAX: usize = 128;
+const HEX_DIGITS_MIN: usize = 32;
+const IDENTIFIER_DIGITS: usize = 64;

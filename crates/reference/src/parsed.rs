@@ -1,0 +1,151 @@
+//! All that a normalised reference can carry at once.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::{Digest, Error, ErrorKind, Named, Tag, grammar, named};
+
+/// A name, and the tag, the digest, both or neither that came with it.
+///
+/// What a person typed, normalised; [`Reference`](crate::Reference) is what it means to a puller.
+///
+/// ```
+/// use longshore_reference::Parsed;
+///
+/// let parsed = Parsed::parse("localhost:5000/app:1.2")?;
+/// assert_eq!(parsed.named().domain(), "localhost:5000");
+/// assert_eq!(parsed.tag().map(|tag| tag.as_str()), Some("1.2"));
+/// assert_eq!(parsed.digest(), None);
+/// # Ok::<(), longshore_reference::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Parsed {
+    named: Named,
+    tag: Option<Tag>,
+    digest: Option<Digest>,
+}
+
+impl Parsed {
+    /// Reads a reference as Docker does (`ParseNormalizedNamed`).
+    ///
+    /// One deviation: where Docker would give a name with an empty domain (`foo_bar.example/x`: the first component must be a
+    /// domain, and is none by the grammar), this is [`InvalidFormat`](ErrorKind::InvalidFormat).
+    ///
+    /// # Errors
+    /// In this order: [`Identifier`](ErrorKind::Identifier), [`PathUppercase`](ErrorKind::PathUppercase), then those of the
+    /// grammar ([`InvalidFormat`](ErrorKind::InvalidFormat), [`Uppercase`](ErrorKind::Uppercase)),
+    /// [`NameTooLong`](ErrorKind::NameTooLong), and those of [`Digest::parse`].
+    pub fn parse(text: &str) -> Result<Self, Error> {
+        Self::read(text).map_err(|kind| Error::new(kind, text))
+    }
+
+    /// The registry and the repository.
+    #[must_use]
+    pub fn named(&self) -> &Named {
+        &self.named
+    }
+
+    /// The same without a copy: tag and digest are trimmed.
+    #[must_use]
+    pub fn into_named(self) -> Named {
+        self.named
+    }
+
+    /// The tag, if one was given.
+    #[must_use]
+    pub fn tag(&self) -> Option<&Tag> {
+        self.tag.as_ref()
+    }
+
+    /// The digest, if one was given.
+    #[must_use]
+    pub fn digest(&self) -> Option<Digest> {
+        self.digest
+    }
+
+    /// The same name and digest with this tag.
+    #[must_use]
+    pub fn with_tag(self, tag: Tag) -> Self {
+        Self {
+            tag: Some(tag),
+            ..self
+        }
+    }
+
+    /// The same name and tag with this digest.
+    #[must_use]
+    pub fn with_digest(self, digest: Digest) -> Self {
+        Self {
+            digest: Some(digest),
+            ..self
+        }
+    }
+
+    fn read(text: &str) -> Result<Self, ErrorKind> {
+        if grammar::is_identifier(text) {
+            return Err(ErrorKind::Identifier);
+        }
+        if !grammar::is_lower(named::remote(text).1) {
+            return Err(ErrorKind::PathUppercase);
+        }
+        let (domain, library, rest) = named::split_domain(text);
+        let Some((path, tag, digest)) =
+            grammar::split(rest).filter(|(path, ..)| grammar::is_path(path))
+        else {
+            return Err(Self::mismatch(domain, library, rest));
+        };
+        if !grammar::is_domain(domain) {
+            return Err(Self::mismatch(domain, library, rest));
+        }
+        let named = Named::join(domain, library, path)?;
+        let digest = digest.map(Digest::read).transpose()?;
+        Ok(Self {
+            named,
+            tag: tag.map(Tag::checked),
+            digest,
+        })
+    }
+
+    /// The error of the plain parse, which sees the rewritten text.
+    fn mismatch(domain: &str, library: &str, rest: &str) -> ErrorKind {
+        let text = [domain, "/", library, rest].concat();
+        grammar::parse(&text)
+            .err()
+            .unwrap_or(ErrorKind::InvalidFormat)
+    }
+}
+
+impl From<Named> for Parsed {
+    fn from(named: Named) -> Self {
+        Self {
+            named,
+            tag: None,
+            digest: None,
+        }
+    }
+}
+
+impl From<Parsed> for (Named, Option<Tag>, Option<Digest>) {
+    fn from(parsed: Parsed) -> Self {
+        (parsed.named, parsed.tag, parsed.digest)
+    }
+}
+
+impl FromStr for Parsed {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        Self::parse(text)
+    }
+}
+
+impl fmt::Display for Parsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        grammar::write(
+            f,
+            self.named.as_str(),
+            self.tag.as_ref(),
+            self.digest.as_ref(),
+        )
+    }
+}
