@@ -1,1 +1,39 @@
-//! longshore-manifest
+//! Manifests, indexes, image configurations and platforms of container images.
+//!
+//! [`Manifest::decode`] reads any manifest a registry serves and keeps its exact bytes;
+//! [`Manifest::children`] is what a fill, a copy, an export and an eviction walk. The crate is
+//! pure: bytes in, facts out. It knows no registry, no network and no files.
+//!
+//! ```
+//! use longshore_manifest::{Manifest, Role};
+//!
+//! let bytes = br#"{"schemaVersion":2,"manifests":[{"size":7,
+//!     "mediaType":"application/vnd.oci.image.manifest.v1+json",
+//!     "digest":"sha256:44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a",
+//!     "platform":{"os":"linux","architecture":"arm64"}}]}"#;
+//! let index = Manifest::decode(None, bytes.as_slice().into())?;
+//! let child = &index.children()[0];
+//! assert_eq!(child.role, Role::Manifest);
+//! assert_eq!(child.descriptor.platform.as_ref().unwrap().to_string(), "linux/arm64");
+//! # Ok::<(), longshore_manifest::Error>(())
+//! ```
+#![forbid(unsafe_code)]
+
+mod descriptor;
+mod detect;
+mod error;
+mod manifest;
+mod media_type;
+mod platform;
+mod schema1;
+mod wire;
+
+pub use self::{
+    descriptor::Descriptor,
+    detect::guess,
+    error::{Error, JsonError},
+    manifest::{Child, DEPTH_MAX, Kind, MANIFEST_BYTES_MAX, Manifest, Role, Skipped},
+    media_type::MediaType,
+    platform::Platform,
+    schema1::Schema1,
+};

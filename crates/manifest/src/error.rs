@@ -1,0 +1,86 @@
+//! Why a document is not understood.
+
+use std::fmt;
+
+/// Why a document is not understood.
+///
+/// A document that is not understood may still be served by its digest: its bytes are not in doubt.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The document is longer than the limit; it was not read.
+    #[error("document of {bytes} bytes is over the limit of {bytes_max}")]
+    TooLarge {
+        /// Length of the document.
+        bytes: usize,
+        /// The limit, see [`MANIFEST_BYTES_MAX`](crate::MANIFEST_BYTES_MAX).
+        bytes_max: usize,
+    },
+    /// Lists and objects are nested deeper than the limit.
+    #[error("nested deeper than {depth_max} levels")]
+    TooDeep {
+        /// The limit, see [`DEPTH_MAX`](crate::DEPTH_MAX).
+        depth_max: usize,
+    },
+    /// Not JSON, or a part has the wrong shape; a key given twice is refused too, because
+    /// readers disagree about which one counts.
+    #[error("{part} is not readable")]
+    Json {
+        /// Which part of the document.
+        part: &'static str,
+        /// Where and why.
+        #[source]
+        source: JsonError,
+    },
+    /// A digest is missing or malformed.
+    #[error("{part} has an unreadable digest {digest:?}")]
+    Digest {
+        /// Which part of the document.
+        part: &'static str,
+        /// The digest as it was written.
+        digest: Box<str>,
+        /// Why it is not a digest.
+        #[source]
+        source: longshore_reference::Error,
+    },
+    /// The keys of the document do not tell what it is.
+    #[error("media-type: cannot determine")]
+    Undetermined,
+    /// `mediaType` inside the document is not the type it was served as.
+    #[error("mediaType in {document} should be '{expected}' not '{found}'")]
+    MediaTypeMismatch {
+        /// `manifest`, `manifest list` or `image index`.
+        document: &'static str,
+        /// The type it was served as.
+        expected: Box<str>,
+        /// The type inside.
+        found: Box<str>,
+    },
+    /// The document has keys that belong to another type.
+    #[error("media-type: \"{media_type}\" should not have {keys}")]
+    Confused {
+        /// The type the document claims.
+        media_type: Box<str>,
+        /// The keys it must not have, quoted.
+        keys: &'static str,
+    },
+}
+
+/// What is wrong with a piece of JSON, with line and column.
+#[derive(Debug)]
+pub struct JsonError(serde_json::Error);
+
+impl fmt::Display for JsonError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for JsonError {}
+
+impl Error {
+    pub(crate) fn json(part: &'static str, source: serde_json::Error) -> Self {
+        let source = JsonError(source);
+        Self::Json { part, source }
+    }
+}

@@ -1,0 +1,182 @@
+use super::*;
+
+const A: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
+const B: &str = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+const C: &str = "sha256:cccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccccc";
+const D: &str = "sha256:dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd";
+
+fn decode(media_type: &str, document: &str) -> Result<Manifest, Error> {
+    let document = document
+        .replace("$A", A)
+        .replace("$B", B)
+        .replace("$C", C)
+        .replace("$D", D);
+    Manifest::decode(Some(media_type), document.into_bytes().into())
+}
+
+fn roles(manifest: &Manifest) -> Vec<(Role, String)> {
+    let child = |child: &Child| (child.role, child.descriptor.digest.to_string());
+    manifest.children().iter().map(child).collect()
+}
+
+fn expected(children: &[(Role, &str)]) -> Vec<(Role, String)> {
+    children
+        .iter()
+        .map(|(role, digest)| (*role, (*digest).to_owned()))
+        .collect()
+}
+
+#[test]
+fn image() {
+    let document = r#"{"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+        "config": {"mediaType": "application/vnd.docker.container.image.v1+json", "size": 7, "digest": "$A"},
+        "layers": [
+            {"mediaType": "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", "size": 8, "digest": "$B",
+             "urls": ["https://example.com/\u006cayer"]},
+            {"mediaType": "application/vnd.docker.image.rootfs.diff.tar.gzip", "size": -1, "digest": "$C"}
+        ], "subject": {"digest": "$D", "size": 1.5}, "annotations": {"a": "b", "c": 1}, "x": [{"y": null}]}"#;
+    let manifest = decode(MediaType::Schema2.as_str(), document).unwrap();
+    assert_eq!(manifest.kind(), Kind::Image);
+    let children = [
+        (Role::Config, A),
+        (Role::ForeignLayer, B),
+        (Role::Layer, C),
+        (Role::Subject, D),
+    ];
+    assert_eq!(roles(&manifest), expected(&children));
+    assert_eq!(manifest.config().unwrap().size, Some(7));
+    let layers: Vec<_> = manifest.layers().collect();
+    assert_eq!(&*layers[0].urls[0], "https://example.com/layer");
+    assert_eq!((layers[0].size, layers[1].size), (Some(8), None));
+    assert_eq!(
+        manifest.subject().unwrap().media_type,
+        MediaType::Other("".into())
+    );
+    assert_eq!(manifest.annotations().len(), 1);
+    assert_eq!(manifest.artifact_type(), None);
+    assert_eq!(manifest.digest(), Digest::sha256(manifest.bytes()));
+}
+
+#[test]
+fn index() {
+    let document = r#"{"manifests": [
+        {"mediaType": "application/vnd.oci.image.manifest.v1+json", "size": 7, "digest": "$A", "platform":
+            {"os": "windows", "architecture": "amd64", "os.version": "10.0.1", "os.features": ["win32k"], "variant": null}},
+        null,
+        {"digest": "sha256:short"},
+        {"digest": "$B", "artifactType": "a/b", "data": "e30="}
+    ]}"#;
+    let manifest = decode(MediaType::OciIndex.as_str(), document).unwrap();
+    assert_eq!(manifest.kind(), Kind::Index);
+    assert_eq!(
+        roles(&manifest),
+        expected(&[(Role::Manifest, A), (Role::Manifest, B)])
+    );
+    let skipped: Vec<_> = manifest
+        .skipped()
+        .iter()
+        .map(|s| (s.position, &*s.digest))
+        .collect();
+    assert_eq!(skipped, [(1, ""), (2, "sha256:short")]);
+    let entries: Vec<_> = manifest.manifests().collect();
+    let platform = entries[0].platform.as_ref().unwrap();
+    assert_eq!(platform.to_string(), "windows/amd64");
+    assert_eq!(platform.os_version, "10.0.1");
+    assert_eq!(platform.os_features, ["win32k"]);
+    assert_eq!(entries[1].artifact_type.as_ref().unwrap().as_str(), "a/b");
+    assert_eq!(entries[1].data.as_deref(), Some("e30="));
+}
+
+#[test]
+fn artifact() {
+    let document =
+        r#"{"artifactType": "a/b", "blobs": [{"digest": "$A"}], "subject": {"digest": "$B"}}"#;
+    let manifest = decode("", document).unwrap();
+    assert_eq!(manifest.media_type(), &MediaType::OciArtifact);
+    assert_eq!(
+        roles(&manifest),
+        expected(&[(Role::Layer, A), (Role::Subject, B)])
+    );
+    assert_eq!(manifest.artifact_type().unwrap().as_str(), "a/b");
+
+    let document = r#"{"config": {"mediaType": "c/d", "digest": "$A"}, "layers": []}"#;
+    let manifest = decode(MediaType::OciManifest.as_str(), document).unwrap();
+    assert_eq!(manifest.artifact_type().unwrap().as_str(), "c/d");
+}
+
+#[test]
+fn schema1_children_are_base_first() {
+    let document = r#"{"schemaVersion": 1, "fsLayers": [{"blobSum": "$A"}, {"blobSum": "$B"}],
+        "history": [{"v1Compatibility": "{}"}, {"v1Compatibility": "{}"}]}"#;
+    let manifest = decode("application/json", document).unwrap();
+    assert_eq!(manifest.media_type(), &MediaType::Schema1);
+    assert_eq!(
+        roles(&manifest),
+        expected(&[(Role::Layer, B), (Role::Layer, A)])
+    );
+}
+
+#[test]
+fn a_null_list_is_no_list() {
+    let manifest = decode(MediaType::OciManifest.as_str(), r#"{"layers": null}"#).unwrap();
+    assert!(manifest.children().is_empty());
+}
+
+#[test]
+fn refusals() {
+    let list = MediaType::List.as_str();
+    let index = MediaType::OciIndex.as_str();
+    let oci = MediaType::OciManifest.as_str();
+    let schema2 = MediaType::Schema2.as_str();
+    let table = [
+        ("", "{}", "media-type: cannot determine"),
+        ("text/html", "<html>", "manifest is not readable"),
+        (oci, r#"{"layers": "x"}"#, "manifest is not readable"),
+        (
+            oci,
+            r#"{"layers": [], "layers": []}"#,
+            "manifest is not readable",
+        ),
+        (
+            oci,
+            r#"{"manifests": []}"#,
+            r#"media-type: "application/vnd.oci.image.manifest.v1+json" should not have "manifests" or "fsLayers""#,
+        ),
+        (
+            index,
+            r#"{"manifests": [], "config": {}}"#,
+            r#"media-type: "application/vnd.oci.image.index.v1+json" should not have "config", "layers", or "fsLayers""#,
+        ),
+        (
+            schema2,
+            r#"{"mediaType": "x"}"#,
+            "mediaType in manifest should be 'application/vnd.docker.distribution.manifest.v2+json' not 'x'",
+        ),
+        (
+            list,
+            r#"{"mediaType": "x"}"#,
+            "mediaType in manifest list should be 'application/vnd.docker.distribution.manifest.list.v2+json' not 'x'",
+        ),
+    ];
+    for (media_type, document, expected) in table {
+        let error = decode(media_type, document).unwrap_err();
+        assert_eq!(error.to_string(), expected, "{document}");
+    }
+}
+
+#[test]
+fn limits() {
+    let spaces = Bytes::from(vec![b' '; MANIFEST_BYTES_MAX + 1]);
+    let error = Manifest::decode(None, spaces).unwrap_err();
+    assert!(matches!(error, Error::TooLarge { bytes, .. } if bytes == MANIFEST_BYTES_MAX + 1));
+
+    let nested = |levels: usize| {
+        let (open, close) = ("[".repeat(levels), "]".repeat(levels));
+        decode(
+            MediaType::OciIndex.as_str(),
+            &format!(r#"{{"x]]": {open}"\"]]"{close}}}"#),
+        )
+    };
+    assert!(nested(DEPTH_MAX - 1).is_ok());
+    assert!(matches!(nested(DEPTH_MAX), Err(Error::TooDeep { .. })));
+}

@@ -1,0 +1,258 @@
+//! Documents as they are on the wire: borrowed, lenient in the leaves, strict in the structure.
+//!
+//! A leaf of the wrong type reads as absent, as does `null`; a list that is not a list, or a key
+//! given twice, fails the document. Unknown keys are skipped without being built.
+
+use std::{borrow::Cow, collections::BTreeMap, fmt};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use crate::{DEPTH_MAX, Error};
+
+/// Any manifest: what it is shows in which keys are there.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Document<'a> {
+    pub(crate) schema_version: Number,
+    #[serde(borrow)]
+    pub(crate) media_type: Text<'a>,
+    #[serde(borrow)]
+    pub(crate) artifact_type: Text<'a>,
+    #[serde(borrow)]
+    pub(crate) config: Option<Entry<'a>>,
+    #[serde(borrow)]
+    pub(crate) layers: Option<Vec<Option<Entry<'a>>>>,
+    #[serde(borrow)]
+    pub(crate) manifests: Option<Vec<Option<Entry<'a>>>>,
+    #[serde(borrow)]
+    pub(crate) blobs: Option<Vec<Option<Entry<'a>>>>,
+    #[serde(borrow)]
+    pub(crate) subject: Option<Entry<'a>>,
+    #[serde(borrow)]
+    pub(crate) annotations: Annotations<'a>,
+    #[serde(borrow)]
+    pub(crate) fs_layers: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(crate) signatures: Option<&'a RawValue>,
+}
+
+/// A descriptor whose digest has not been looked at.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(crate) struct Entry<'a> {
+    #[serde(borrow)]
+    pub(crate) media_type: Text<'a>,
+    #[serde(borrow)]
+    pub(crate) digest: Text<'a>,
+    pub(crate) size: Number,
+    #[serde(borrow)]
+    pub(crate) urls: Option<Vec<Text<'a>>>,
+    #[serde(borrow)]
+    pub(crate) platform: Option<PlatformEntry<'a>>,
+    #[serde(borrow)]
+    pub(crate) annotations: Annotations<'a>,
+    #[serde(borrow)]
+    pub(crate) artifact_type: Text<'a>,
+    #[serde(borrow)]
+    pub(crate) data: Text<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct PlatformEntry<'a> {
+    #[serde(borrow)]
+    pub(crate) os: Text<'a>,
+    #[serde(borrow)]
+    pub(crate) architecture: Text<'a>,
+    #[serde(borrow)]
+    pub(crate) variant: Text<'a>,
+    #[serde(borrow, rename = "os.version")]
+    pub(crate) os_version: Text<'a>,
+    #[serde(borrow, rename = "os.features")]
+    pub(crate) os_features: Option<Vec<Text<'a>>>,
+}
+
+/// A string; empty when absent, `null` or of another type.
+#[derive(Default)]
+pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
+
+impl Text<'_> {
+    /// The string, `None` when it is empty.
+    pub(crate) fn some(&self) -> Option<&str> {
+        (!self.0.is_empty()).then_some(&*self.0)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Leaf).map(|leaf| match leaf {
+            Scalar::Text(text) => Self(text),
+            Scalar::Number(_) | Scalar::Other => Self::default(),
+        })
+    }
+}
+
+/// A whole number that is not negative; `None` when absent or anything else.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Number(pub(crate) Option<u64>);
+
+impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Leaf).map(|leaf| match leaf {
+            Scalar::Number(number) => Self(Some(number)),
+            Scalar::Text(_) | Scalar::Other => Self(None),
+        })
+    }
+}
+
+/// A map of strings; entries of another type are left out, the last of equal keys counts.
+#[derive(Default)]
+pub(crate) struct Annotations<'a>(pub(crate) Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl Annotations<'_> {
+    pub(crate) fn to_map(&self) -> BTreeMap<Box<str>, Box<str>> {
+        let owned =
+            |(key, value): &(Cow<'_, str>, Cow<'_, str>)| ((**key).into(), (**value).into());
+        self.0.iter().map(owned).collect()
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Annotations<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Option::<StringMap<'a>>::deserialize(deserializer)
+            .map(|map| Self(map.map(|map| map.0).unwrap_or_default()))
+    }
+}
+
+struct StringMap<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for StringMap<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Pairs;
+        impl<'de> Visitor<'de> for Pairs {
+            type Value = StringMap<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object of strings")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(Text(key)) = map.next_key()? {
+                    if let Scalar::Text(value) = map.next_value()? {
+                        pairs.push((key, value));
+                    }
+                }
+                Ok(StringMap(pairs))
+            }
+        }
+        deserializer.deserialize_map(Pairs)
+    }
+}
+
+enum Scalar<'a> {
+    Text(Cow<'a, str>),
+    Number(u64),
+    Other,
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Scalar<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Leaf)
+    }
+}
+
+struct Leaf;
+
+impl<'de> Visitor<'de> for Leaf {
+    type Value = Scalar<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Scalar::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Scalar::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+        Ok(Scalar::Number(number))
+    }
+
+    fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+        Ok(u64::try_from(number).map_or(Scalar::Other, Scalar::Number))
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(Scalar::Other)
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(Scalar::Other)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(Scalar::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+        while items.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Scalar::Other)
+    }
+}
+
+/// Reads any manifest.
+pub(crate) fn document(bytes: &[u8]) -> Result<Document<'_>, Error> {
+    read("manifest", bytes)
+}
+
+/// Reads `part` of a document from JSON.
+pub(crate) fn read<'a, T: Deserialize<'a>>(
+    part: &'static str,
+    bytes: &'a [u8],
+) -> Result<T, Error> {
+    check_depth(bytes)?;
+    serde_json::from_slice(bytes).map_err(|source| Error::json(part, source))
+}
+
+/// Refuses nesting over [`DEPTH_MAX`] before anything is built; unbalanced brackets are left to
+/// the reader.
+fn check_depth(bytes: &[u8]) -> Result<(), Error> {
+    let mut depth = 0_usize;
+    let mut bytes = bytes.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'"' => loop {
+                match bytes.next() {
+                    Some(b'\\') => _ = bytes.next(),
+                    Some(b'"') | None => break,
+                    Some(_) => {}
+                }
+            },
+            b'{' | b'[' => {
+                depth = depth.saturating_add(1);
+                if depth > DEPTH_MAX {
+                    return Err(Error::TooDeep {
+                        depth_max: DEPTH_MAX,
+                    });
+                }
+            }
+            b'}' | b']' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    Ok(())
+}
