@@ -1,1 +1,44 @@
-//! Test fixtures
+//! What the tests and benchmarks of Longshore stand on.
+//!
+//! [`Origin`] is a registry on a real socket that misbehaves on order ([`Fault`], [`Gate`]) and writes down what it
+//! was asked ([`Seen`]). [`Client`] is an HTTP client that shows every byte and every ending. Both speak HTTP/1.1
+//! themselves, because a library would refuse to tell the lies the tests need. Nothing here knows the crates under test.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")] async fn main() {
+//! use longshore_tests::{Client, Fault, On, Origin};
+//! let origin = Origin::start().await;
+//! let image = origin.image("library/app", "1", &[1000, 2000]);
+//! origin.order(On::get(&image.layers[0]), [Fault::CutAt(10)]);
+//! let client = Client::new(origin.host());
+//! let path = format!("/v2/library/app/blobs/{}", image.layers[0]);
+//! assert_eq!(client.read(&path).await.body.len(), 10);
+//! assert_eq!(client.read(&path).await.body.len(), 1000);
+//! assert_eq!(origin.count("GET", &path), 2);
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "fixtures fail the test that uses them by panicking"
+)]
+
+mod auth;
+mod client;
+mod content;
+mod fault;
+mod gzip;
+mod images;
+mod origin;
+mod registry;
+mod wire;
+
+pub use auth::{Auth, Bearer};
+pub use client::{Client, End, Read, Reply};
+pub use content::Content;
+pub use fault::{Fault, Gate, On};
+pub use images::{Image, Index};
+pub use origin::{Origin, PATIENCE, Seen};
+pub use registry::media;

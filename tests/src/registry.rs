@@ -1,0 +1,382 @@
+//! What the origin holds, and the answer an honest registry would give.
+
+use crate::auth::Guard;
+use crate::content::Content;
+use crate::fault::Fault;
+use crate::gzip::gzip;
+use crate::wire::Request;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, HashMap};
+
+/// Media types of manifests and of what they name.
+pub mod media {
+    /// An image manifest of OCI.
+    pub const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+    /// An index of OCI.
+    pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    /// An image manifest of Docker, schema 2.
+    pub const SCHEMA2: &str = "application/vnd.docker.distribution.manifest.v2+json";
+    /// A manifest list of Docker.
+    pub const LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+    /// An image config of OCI.
+    pub const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+    /// An image config of Docker.
+    pub const CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+    /// A layer of OCI.
+    pub const OCI_LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
+    /// A layer of Docker.
+    pub const LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+}
+
+/// The repositories of an origin.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    repositories: HashMap<String, Repository>,
+    pub(crate) guard: Guard,
+}
+
+#[derive(Debug, Default)]
+struct Repository {
+    tags: BTreeMap<String, String>,
+    manifests: HashMap<String, (Content, String)>,
+    blobs: HashMap<String, Content>,
+}
+
+/// A response: `len` bytes of `content` from `start`.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) content: Content,
+    pub(crate) start: u64,
+    pub(crate) len: u64,
+}
+
+impl Answer {
+    pub(crate) fn new(status: u16, content: Content) -> Self {
+        let len = content.len();
+        Self {
+            status,
+            headers: Vec::new(),
+            content,
+            start: 0,
+            len,
+        }
+    }
+
+    pub(crate) fn json(status: u16, body: Bytes) -> Self {
+        let mut answer = Self::new(status, body.into());
+        answer.set("Content-Type", "application/json");
+        answer
+    }
+
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.unset(name);
+        self.headers.push((name.into(), value.into()));
+    }
+
+    fn unset(&mut self, name: &str) {
+        self.headers
+            .retain(|(held, _)| !held.eq_ignore_ascii_case(name));
+    }
+}
+
+/// `{"errors":[{"code","message"}]}` of the distribution specification.
+pub(crate) fn error_body(code: &str, message: &str) -> Bytes {
+    json!({ "errors": [{ "code": code, "message": message }] })
+        .to_string()
+        .into()
+}
+
+impl Registry {
+    pub(crate) fn keep_blob(&mut self, repository: &str, content: Content) -> String {
+        let digest = content.digest();
+        self.repository(repository)
+            .blobs
+            .insert(digest.clone(), content);
+        digest
+    }
+
+    pub(crate) fn keep_manifest(
+        &mut self,
+        repository: &str,
+        tag: Option<&str>,
+        bytes: Bytes,
+        media: &str,
+    ) -> String {
+        let content = Content::from(bytes);
+        let digest = content.digest();
+        let repository = self.repository(repository);
+        repository
+            .manifests
+            .insert(digest.clone(), (content, media.into()));
+        if let Some(tag) = tag {
+            repository.tags.insert(tag.into(), digest.clone());
+        }
+        digest
+    }
+
+    pub(crate) fn forget(&mut self, repository: &str, name: &str) {
+        let repository = self.repository(repository);
+        repository
+            .tags
+            .retain(|tag, digest| tag != name && digest != name);
+        repository.manifests.remove(name);
+        repository.blobs.remove(name);
+    }
+
+    pub(crate) fn blob(&self, digest: &str) -> Option<Content> {
+        self.repositories
+            .values()
+            .find_map(|repository| repository.blobs.get(digest))
+            .cloned()
+    }
+
+    fn repository(&mut self, name: &str) -> &mut Repository {
+        self.repositories.entry(name.into()).or_default()
+    }
+
+    /// The answer to `request`, changed by what `faults` say of content and headers.
+    pub(crate) fn answer(&mut self, request: &Request, host: &str, faults: &[Fault]) -> Answer {
+        let mut answer = self.honest(request, host, faults);
+        for fault in faults {
+            match fault {
+                Fault::NoDigestHeader => answer.unset(DIGEST),
+                Fault::WrongDigestHeader => answer.set(DIGEST, &Content::from("other").digest()),
+                Fault::Header(name, Some(value)) => answer.set(name, value),
+                Fault::Header(name, None) => answer.unset(name),
+                Fault::GzipEncoded => {
+                    let content = Content::from(gzip(&answer.content.bytes()));
+                    (answer.start, answer.len) = (0, content.len());
+                    answer.content = content;
+                    answer.set("Content-Encoding", "gzip");
+                }
+                _ => {}
+            }
+        }
+        answer
+    }
+
+    fn honest(&mut self, request: &Request, host: &str, faults: &[Fault]) -> Answer {
+        for fault in faults {
+            match fault {
+                Fault::Status(status, headers, body) => {
+                    let mut answer = Answer::new(*status, body.clone().into());
+                    answer.headers.clone_from(headers);
+                    return answer;
+                }
+                Fault::Html200 => return page(),
+                Fault::Redirect(to, status) => return redirect(*status, to),
+                Fault::RedirectToStorage { status, relative } => {
+                    let digest = request.path.rsplit('/').next().unwrap_or_default();
+                    let root = if *relative {
+                        String::new()
+                    } else {
+                        format!("http://{host}")
+                    };
+                    return redirect(
+                        *status,
+                        &format!("{root}/storage/{digest}?X-Signature=secret"),
+                    );
+                }
+                _ => {}
+            }
+        }
+        if request.path == "/token" {
+            return self.guard.token(request);
+        }
+        if request.method != "GET" && request.method != "HEAD" {
+            return Answer::json(405, error_body("UNSUPPORTED", "read only"));
+        }
+        if let Some(digest) = request.path.strip_prefix("/storage/") {
+            return match self.blob(digest) {
+                _ if request.header("authorization").is_some() => {
+                    Answer::new(400, "one mechanism only".into())
+                }
+                Some(content) => whole_or_range(request, content, faults),
+                None => Answer::new(404, "NoSuchKey".into()),
+            };
+        }
+        self.api(request, host, faults)
+    }
+
+    fn api(&self, request: &Request, host: &str, faults: &[Fault]) -> Answer {
+        let Some(path) = request.path.strip_prefix("/v2/") else {
+            return Answer::new(404, "404 page not found\n".into());
+        };
+        if path.is_empty() {
+            let mut answer = self
+                .guard
+                .refuse(request, None, host)
+                .unwrap_or_else(|| Answer::json(200, Bytes::from_static(b"{}")));
+            answer.set("Docker-Distribution-Api-Version", "registry/2.0");
+            return answer;
+        }
+        let Some((repository, kind, name)) = KINDS.iter().find_map(|kind| {
+            let (repository, name) = path.rsplit_once(kind)?;
+            Some((repository, *kind, name))
+        }) else {
+            return Answer::new(404, "404 page not found\n".into());
+        };
+        if let Some(refusal) = self.guard.refuse(request, Some(repository), host) {
+            return refusal;
+        }
+        let Some(held) = self.repositories.get(repository) else {
+            return Answer::json(
+                404,
+                error_body("NAME_UNKNOWN", "repository name not known to registry"),
+            );
+        };
+        match kind {
+            "/manifests/" => held.manifest(name, faults),
+            "/blobs/" => held.blobs.get(name).map_or_else(
+                || Answer::json(404, error_body("BLOB_UNKNOWN", "blob unknown to registry")),
+                |content| {
+                    let mut answer = whole_or_range(request, content.clone(), faults);
+                    answer.set(DIGEST, name);
+                    answer
+                },
+            ),
+            "/tags/" => held.tags(repository, request),
+            _ => held.referrers(name, request),
+        }
+    }
+}
+
+impl Repository {
+    fn manifest(&self, name: &str, faults: &[Fault]) -> Answer {
+        let digest = self.tags.get(name).map_or(name, String::as_str);
+        let Some((content, media)) = self.manifests.get(digest) else {
+            return Answer::json(404, error_body("MANIFEST_UNKNOWN", "manifest unknown"));
+        };
+        let mut answer = Answer::new(200, altered(content.clone(), faults));
+        answer.set("Content-Type", media);
+        answer.set(DIGEST, digest);
+        answer.set("Docker-Distribution-Api-Version", "registry/2.0");
+        answer
+    }
+
+    /// `n` and `last`, with a `Link` to what follows.
+    fn tags(&self, repository: &str, request: &Request) -> Answer {
+        let pairs: HashMap<_, _> = request.pairs().into_iter().collect();
+        let last = pairs.get("last").map_or("", String::as_str);
+        let limit = pairs
+            .get("n")
+            .and_then(|n| n.parse().ok())
+            .unwrap_or(usize::MAX);
+        let all: Vec<_> = self.tags.keys().filter(|tag| tag.as_str() > last).collect();
+        let tags = &all[..all.len().min(limit)];
+        let mut answer = Answer::json(
+            200,
+            json!({ "name": repository, "tags": tags })
+                .to_string()
+                .into(),
+        );
+        if let (Some(last), true) = (tags.last(), tags.len() < all.len()) {
+            answer.set(
+                "Link",
+                &format!("</v2/{repository}/tags/list?last={last}&n={limit}>; rel=\"next\""),
+            );
+        }
+        answer
+    }
+
+    fn referrers(&self, digest: &str, request: &Request) -> Answer {
+        let filter = request
+            .pairs()
+            .into_iter()
+            .find(|(name, _)| name == "artifactType")
+            .map(|(_, value)| value);
+        let mut manifests = Vec::new();
+        for (held, (content, media)) in &self.manifests {
+            let document: Value = serde_json::from_slice(&content.bytes()).unwrap_or_default();
+            let kind = document["artifactType"].as_str().unwrap_or_default();
+            if document["subject"]["digest"] == digest
+                && filter.as_ref().is_none_or(|filter| filter == kind)
+            {
+                let size = content.len();
+                manifests.push(json!({ "mediaType": media, "digest": held, "size": size, "artifactType": kind }));
+            }
+        }
+        manifests.sort_by_key(|entry| entry["digest"].to_string());
+        let index =
+            json!({ "schemaVersion": 2, "mediaType": media::OCI_INDEX, "manifests": manifests });
+        let mut answer = Answer::new(200, index.to_string().into());
+        answer.set("Content-Type", media::OCI_INDEX);
+        if filter.is_some() {
+            answer.set("OCI-Filters-Applied", "artifactType");
+        }
+        answer
+    }
+}
+
+fn altered(content: Content, faults: &[Fault]) -> Content {
+    faults.iter().fold(content, |content, fault| match fault {
+        Fault::WrongBytes(at) => content.flipped_at(*at),
+        Fault::Short(by) => {
+            let len = content.len().saturating_sub(*by);
+            content.resized(len)
+        }
+        Fault::Long(by) => {
+            let len = content.len() + by;
+            content.resized(len)
+        }
+        _ => content,
+    })
+}
+
+fn whole_or_range(request: &Request, content: Content, faults: &[Fault]) -> Answer {
+    let mut answer = Answer::new(200, altered(content, faults));
+    answer.set("Content-Type", "application/octet-stream");
+    answer.set("Accept-Ranges", "bytes");
+    let total = answer.len;
+    let ignored = faults
+        .iter()
+        .any(|fault| matches!(fault, Fault::IgnoreRange));
+    let Some(range) = request
+        .header("range")
+        .and_then(|range| range.strip_prefix("bytes="))
+        .filter(|_| !ignored)
+    else {
+        return answer;
+    };
+    let Some((first, last)) = range.split_once('-') else {
+        return answer;
+    };
+    let (start, end) = match (first.parse::<u64>(), last.parse::<u64>()) {
+        (Ok(first), Ok(last)) => (first, (last + 1).min(total)),
+        (Ok(first), Err(_)) => (first, total),
+        (Err(_), Ok(suffix)) => (total.saturating_sub(suffix), total),
+        (Err(_), Err(_)) => return answer,
+    };
+    if start >= end {
+        let mut answer = Answer::new(416, "".into());
+        answer.set("Content-Range", &format!("bytes */{total}"));
+        return answer;
+    }
+    (answer.status, answer.start, answer.len) = (206, start, end - start);
+    answer.set(
+        "Content-Range",
+        &format!("bytes {start}-{}/{total}", end - 1),
+    );
+    answer
+}
+
+fn page() -> Answer {
+    let mut answer = Answer::new(
+        200,
+        "<!DOCTYPE html><html><body>Please log in</body></html>\n".into(),
+    );
+    answer.set("Content-Type", "text/html; charset=utf-8");
+    answer
+}
+
+fn redirect(status: u16, to: &str) -> Answer {
+    let mut answer = Answer::new(status, "".into());
+    answer.set("Location", to);
+    answer
+}
+
+const DIGEST: &str = "Docker-Content-Digest";
+const KINDS: [&str; 4] = ["/manifests/", "/blobs/", "/tags/", "/referrers/"];
