@@ -1,1 +1,3 @@
 //! longshore-proxy
+
+pub mod range;
