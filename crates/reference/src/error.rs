@@ -53,6 +53,7 @@ impl fmt::Display for Error {
                     "invalid reference format: repository name ({library}{path}) must be lowercase"
                 )
             }
+            ErrorKind::NoRepoDigest => write!(f, "found no repo digest matching '{}'", self.input),
             kind => f.write_str(kind.as_str()),
         }
     }
@@ -90,8 +91,16 @@ pub enum ErrorKind {
     HasTag,
     /// A digest where none may be.
     HasDigest,
+    /// A registry where none may be.
+    HasDomain,
     /// No digest where one must be.
     NoDigest,
+    /// No registry where one must be.
+    NoDomain,
+    /// None of the repo digests is of the image's repository.
+    NoRepoDigest,
+    /// Not a shell pattern (Go's `ErrBadPattern`).
+    Pattern,
 }
 
 impl ErrorKind {
@@ -110,7 +119,11 @@ impl ErrorKind {
             Self::DigestLength => "invalid checksum digest length",
             Self::HasTag => "must not contain a tag",
             Self::HasDigest => "must not contain a digest",
+            Self::HasDomain => "must not contain a registry",
             Self::NoDigest => "must contain a digest",
+            Self::NoDomain => "must contain a registry",
+            Self::NoRepoDigest => "found no matching repo digest",
+            Self::Pattern => "syntax error in pattern",
         }
     }
 }

@@ -20,20 +20,30 @@
 #![forbid(unsafe_code)]
 
 mod algorithm;
+mod any;
 mod digest;
+pub mod ecs;
 mod error;
+mod familiar;
+mod glob;
 mod grammar;
 mod named;
 mod parsed;
 mod raw;
 mod reference;
+#[cfg(feature = "serde")]
+mod serde;
+mod short;
 mod tag;
 
 pub use algorithm::{Algorithm, Hasher};
+pub use any::{AnyReference, sort};
 pub use digest::{Digest, Hex, Verifier};
 pub use error::{Error, ErrorKind};
+pub use familiar::Familiar;
 pub use named::Named;
 pub use parsed::Parsed;
 pub use raw::Raw;
 pub use reference::{Canonical, Reference, Tagged};
+pub use short::{ShortName, Split};
 pub use tag::Tag;

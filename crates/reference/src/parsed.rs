@@ -39,6 +39,18 @@ impl Parsed {
         Self::read(text).map_err(|kind| Error::new(kind, text))
     }
 
+    /// Reads a reference that must already stand as it would be printed (`ParseNamed`).
+    ///
+    /// # Errors
+    /// Those of [`parse`](Self::parse), and [`NotCanonical`](ErrorKind::NotCanonical) for one that normalising changes.
+    pub fn parse_canonical(text: &str) -> Result<Self, Error> {
+        let parsed = Self::parse(text)?;
+        if parsed.to_string() != text {
+            return Err(Error::new(ErrorKind::NotCanonical, text));
+        }
+        Ok(parsed)
+    }
+
     /// The registry and the repository.
     #[must_use]
     pub fn named(&self) -> &Named {
@@ -79,6 +91,19 @@ impl Parsed {
             digest: Some(digest),
             ..self
         }
+    }
+
+    /// The same with the tag `latest` if it has neither tag nor digest (`TagNameOnly`).
+    #[must_use]
+    pub fn or_latest(self) -> Self {
+        match (&self.tag, &self.digest) {
+            (None, None) => self.with_tag(Tag::latest()),
+            _ => self,
+        }
+    }
+
+    pub(crate) fn into_parts(self) -> (Named, Option<Tag>, Option<Digest>) {
+        (self.named, self.tag, self.digest)
     }
 
     fn read(text: &str) -> Result<Self, ErrorKind> {
@@ -122,12 +147,6 @@ impl From<Named> for Parsed {
             tag: None,
             digest: None,
         }
-    }
-}
-
-impl From<Parsed> for (Named, Option<Tag>, Option<Digest>) {
-    fn from(parsed: Parsed) -> Self {
-        (parsed.named, parsed.tag, parsed.digest)
     }
 }
 

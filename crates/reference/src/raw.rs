@@ -104,6 +104,10 @@ impl Raw {
             ..self
         }
     }
+
+    pub(crate) fn into_parts(self) -> (Arc<str>, Option<Tag>, Option<Digest>) {
+        (self.name, self.tag, self.digest)
+    }
 }
 
 impl FromStr for Raw {

@@ -170,7 +170,7 @@ impl Reference {
 
 impl From<Parsed> for Reference {
     fn from(parsed: Parsed) -> Self {
-        match parsed.into() {
+        match parsed.into_parts() {
             (named, _, Some(digest)) => Self::Canonical(Canonical { named, digest }),
             (named, Some(tag), None) => Self::Tagged(Tagged { named, tag }),
             (named, None, None) => Self::Tagged(Tagged {
