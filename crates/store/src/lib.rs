@@ -1,1 +1,41 @@
-//! longshore-store
+//! Content-addressed storage of a registry cache.
+//!
+//! [`Store`] is asked for manifests and blobs and is handed a closure that knows how to ask upstream. The store alone
+//! decides: held, on its way, or to be fetched. It never sees HTTP nor an upstream.
+//!
+//! - [`Store::manifest`] gives a [`Held`] manifest, by the rules of a [`Policy`].
+//! - [`Store::blob`] gives a [`Blob`], of which any part can be read by any number of [`BlobReader`]s, while it lands.
+//!
+//! One gate for trust: bytes become visible only through a commit that checked digest and size; a reader of a blob that
+//! is still landing never gets its last bytes before that.
+#![forbid(unsafe_code)]
+
+mod answer;
+mod blob;
+mod bucket;
+mod chunks;
+mod error;
+mod extents;
+mod fill;
+mod fills;
+mod flights;
+mod freshness;
+mod ingest;
+mod layout;
+mod local;
+mod manifest;
+mod outcome;
+mod passing;
+mod progress;
+mod reader;
+mod records;
+mod store;
+
+pub use answer::{Answer, Ask, AskBlob, AskManifest, BlobAnswer, BlobAsk, Fetched, Source};
+pub use blob::Blob;
+pub use error::{Cause, Error, Refusal};
+pub use freshness::{OnDeleted, OnDenied, Policy};
+pub use manifest::Held;
+pub use outcome::Outcome;
+pub use reader::BlobReader;
+pub use store::{Clock, Event, Observer, Options, Store, Usage};

@@ -1,0 +1,292 @@
+//! A blob: held, on its way, or to be had. The store alone decides: hit, lead or join.
+
+use std::fs::File;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use longshore_reference::Canonical;
+
+use crate::answer::{AskBlob, BlobAnswer, BlobAsk, Source};
+use crate::error::{Error, Refusal};
+use crate::fill::{Follower, Job, Salvage};
+use crate::fills::Place;
+use crate::freshness::{Policy, remembered_for};
+use crate::outcome::Outcome;
+use crate::progress::Progress;
+use crate::reader::BlobReader;
+use crate::records::ContentRecord;
+use crate::store::{Inner, Question, Store};
+
+/// A blob that can be read, any part of it, by any number of readers.
+pub struct Blob {
+    pub(crate) store: Arc<Inner>,
+    pub(crate) canonical: Canonical,
+    pub(crate) ask: AskBlob,
+    pub(crate) held: HeldBlob,
+    pub(crate) permit_within: Duration,
+    size: Option<u64>,
+    outcome: Outcome,
+}
+
+/// Where the bytes are.
+#[derive(Clone)]
+pub(crate) enum HeldBlob {
+    /// In a kept file.
+    Kept(Arc<File>, u64),
+    /// On their way.
+    Landing(Follower),
+    /// They cannot be kept: each reader has a connection of its own, the first one this.
+    Passing(Arc<Mutex<Option<Source>>>),
+}
+
+impl Blob {
+    /// Size in bytes; `None` while upstream does not tell.
+    pub fn size(&self) -> Option<u64> {
+        self.size
+    }
+
+    /// How it was had.
+    pub fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// Reads from `start` up to `end`, or to the end of the blob.
+    pub fn read(&self, start: u64, end: Option<u64>) -> BlobReader {
+        BlobReader::new(self, start, end)
+    }
+}
+
+impl std::fmt::Debug for Blob {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Blob")
+            .field("canonical", &self.canonical)
+            .field("size", &self.size)
+            .field("outcome", &self.outcome)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// A blob of a repository, from what is held or from upstream; returns when headers can be answered.
+    ///
+    /// However many ask, every byte comes from upstream once; the work goes on when this future is dropped, so that
+    /// the caller may put any deadline around it. `from_start` says that the client wants the first byte: for 30 s after
+    /// wrong bytes only such a request is answered.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when upstream refuses, [`Error::Mismatch`] when a small blob came wrong, [`Error::Distrusted`],
+    /// [`Error::Busy`].
+    pub async fn blob(
+        &self,
+        canonical: &Canonical,
+        from_start: bool,
+        policy: &Policy,
+        ask: AskBlob,
+    ) -> Result<Blob, Error> {
+        let store = &self.0;
+        let digest = canonical.digest();
+        if !from_start && store.distrusts(&digest) {
+            return Err(Error::Distrusted { digest });
+        }
+        let known = store.records.content(canonical).await;
+        let blob = |held, size, outcome| Blob {
+            store: Arc::clone(store),
+            canonical: canonical.clone(),
+            ask: Arc::clone(&ask),
+            held,
+            permit_within: policy.answer_within,
+            size,
+            outcome,
+        };
+        let mut salvage = None;
+        if let Some((file, size)) = store.open_local(&digest).await? {
+            let file = Arc::new(file);
+            if known
+                .as_ref()
+                .is_none_or(|known| known.size.is_none_or(|told| told == size))
+            {
+                let outcome = store
+                    .confirm(canonical, known.as_deref(), policy, &ask)
+                    .await?;
+                return Ok(blob(HeldBlob::Kept(file, size), Some(size), outcome));
+            }
+            store.quarantine(digest, size).await;
+            salvage = Some(Salvage { file, len: size });
+        }
+        if let Some(Err(error)) = store.remembered(&Question::Blob(canonical.clone())) {
+            return Err(error);
+        }
+        let (follower, leads) = store.fill(canonical, &ask, salvage, policy.answer_within);
+        if !leads && follower.fill().canonical.named() != canonical.named() {
+            store
+                .confirm(canonical, known.as_deref(), policy, &ask)
+                .await?;
+        }
+        match follower.answerable().await {
+            Ok(Progress { size, kept, .. }) => {
+                let outcome = match (leads, kept) {
+                    (true, true) => Outcome::Hit,
+                    (true, false) => Outcome::Miss,
+                    (false, _) => Outcome::Joined,
+                };
+                Ok(blob(HeldBlob::Landing(follower), size, outcome))
+            }
+            Err(Error::NoRoom { .. }) => {
+                let size = known.and_then(|known| known.size);
+                let source = pass(&ask, size).await?;
+                let size = size.or(source.size);
+                Ok(blob(
+                    HeldBlob::Passing(Arc::new(Mutex::new(Some(source)))),
+                    size,
+                    Outcome::Bypass,
+                ))
+            }
+            Err(error) => {
+                if let Error::Refused(refusal) = &error {
+                    store.remember_refusal(canonical, refusal, policy);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Size of a blob, without starting a fill; `None` where upstream does not tell.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when upstream refuses.
+    pub async fn blob_size(
+        &self,
+        canonical: &Canonical,
+        policy: &Policy,
+        ask: AskBlob,
+    ) -> Result<(Option<u64>, Outcome), Error> {
+        let store = &self.0;
+        let known = store.records.content(canonical).await;
+        let held = match store.open_local(&canonical.digest()).await? {
+            Some((_, size))
+                if known
+                    .as_ref()
+                    .is_none_or(|known| known.size.is_none_or(|told| told == size)) =>
+            {
+                Some(size)
+            }
+            _ => None,
+        };
+        if let Some(size) = held {
+            let outcome = store
+                .confirm(canonical, known.as_deref(), policy, &ask)
+                .await?;
+            return Ok((Some(size), outcome));
+        }
+        if let (Some(_), Some(bucket)) = (&known, &store.bucket)
+            && let Some(size) = bucket.blob_size(&canonical.digest()).await
+        {
+            return Ok((Some(size), Outcome::Hit));
+        }
+        if let Some(follower) = store.fills.find(&canonical.digest()) {
+            let size = follower.fill().progress.borrow().size;
+            if size.is_some() && follower.fill().canonical.named() == canonical.named() {
+                return Ok((size, Outcome::Joined));
+            }
+        }
+        if let Some(Err(error)) = store.remembered(&Question::Blob(canonical.clone())) {
+            return Err(error);
+        }
+        let size = store.ask_has(canonical, policy, &ask).await?;
+        Ok((size.or_else(|| known.as_ref()?.size), Outcome::Miss))
+    }
+}
+
+impl Inner {
+    /// Joins the fill of a digest or starts it.
+    pub(crate) fn fill(
+        self: &Arc<Self>,
+        canonical: &Canonical,
+        ask: &AskBlob,
+        salvage: Option<Salvage>,
+        permit_within: Duration,
+    ) -> (Follower, bool) {
+        match self.fills.enter(canonical) {
+            Place::Joins(follower) => (follower, false),
+            Place::Leads(follower) => {
+                let job = Job {
+                    store: Arc::clone(self),
+                    fill: Arc::clone(follower.fill()),
+                    ask: Arc::clone(ask),
+                    salvage,
+                    permit_within,
+                };
+                self.tracker.spawn(job.run());
+                (follower, true)
+            }
+        }
+    }
+
+    /// Makes sure that the repository has the blob: content that is held for another one is only asked after.
+    async fn confirm(
+        self: &Arc<Self>,
+        canonical: &Canonical,
+        known: Option<&ContentRecord>,
+        policy: &Policy,
+        ask: &AskBlob,
+    ) -> Result<Outcome, Error> {
+        if known.is_some() {
+            return Ok(Outcome::Hit);
+        }
+        if let Some(Err(error)) = self.remembered(&Question::Blob(canonical.clone())) {
+            return Err(error);
+        }
+        self.ask_has(canonical, policy, ask).await?;
+        Ok(Outcome::Revalidated)
+    }
+
+    /// Asks upstream whether the repository has a blob; all who ask at once wait for one answer.
+    async fn ask_has(
+        self: &Arc<Self>,
+        canonical: &Canonical,
+        policy: &Policy,
+        ask: &AskBlob,
+    ) -> Result<Option<u64>, Error> {
+        let (store, ask, key) = (Arc::clone(self), Arc::clone(ask), canonical.clone());
+        let (flight, _) = self.blobs_confirmed.join(canonical, move || async move {
+            match ask(BlobAsk::Check).await {
+                BlobAnswer::Has(size) => {
+                    let record = ContentRecord {
+                        size,
+                        media_type: None,
+                    };
+                    store.records.put_content(&key, record).await;
+                    Ok(size)
+                }
+                BlobAnswer::Source(source) => Ok(source.size),
+                BlobAnswer::Refused(refusal) => Err(refusal),
+            }
+        });
+        match flight.answer().await {
+            Some(Ok(size)) => Ok(size),
+            Some(Err(refusal)) => {
+                self.remember_refusal(canonical, &refusal, policy);
+                Err(refusal.into())
+            }
+            None => Err(Error::GivenUp),
+        }
+    }
+
+    fn remember_refusal(&self, canonical: &Canonical, refusal: &Refusal, policy: &Policy) {
+        let time = remembered_for(refusal, false, policy);
+        self.remember(
+            Question::Blob(canonical.clone()),
+            &Err(refusal.clone().into()),
+            time,
+        );
+    }
+}
+
+/// Bytes from the first one on, for one reader alone.
+pub(crate) async fn pass(ask: &AskBlob, size: Option<u64>) -> Result<Source, Error> {
+    match ask(BlobAsk::Fetch { offset: 0, size }).await {
+        BlobAnswer::Source(source) => Ok(source),
+        BlobAnswer::Has(_) => Err(Error::GivenUp),
+        BlobAnswer::Refused(refusal) => Err(refusal.into()),
+    }
+}

@@ -1,0 +1,472 @@
+//! One fill: a task of its own that brings a blob's bytes here once, whoever reads them and however fast.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{BoxStream, Fuse};
+use futures_util::{FutureExt, StreamExt};
+use longshore_reference::{Canonical, Digest};
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::answer::{AskBlob, BlobAnswer, BlobAsk};
+use crate::error::{Error, Refusal};
+use crate::ingest::Ingest;
+use crate::progress::{Phase, Progress};
+use crate::records::ContentRecord;
+use crate::store::{Event, Inner};
+
+/// Bytes that are written at once: 512 KiB. One batch is written while the next one arrives.
+const BATCH_BYTES: usize = 512 << 10;
+
+/// A fill as its readers and the list of fills see it.
+#[derive(Debug)]
+pub(crate) struct Fill {
+    /// The repository that asked first: upstream's answer to it says whether it has the blob.
+    pub(crate) canonical: Canonical,
+    pub(crate) progress: watch::Sender<Progress>,
+    pub(crate) started: Instant,
+    pub(crate) cancel: CancellationToken,
+    readers: AtomicUsize,
+}
+
+/// A reader's hold on a fill: while there is none, the fill is the first to be given up.
+#[derive(Debug)]
+pub(crate) struct Follower(Arc<Fill>);
+
+impl Fill {
+    pub(crate) fn new(canonical: Canonical) -> Arc<Self> {
+        Arc::new(Self {
+            canonical,
+            progress: watch::Sender::new(Progress::new()),
+            started: Instant::now(),
+            cancel: CancellationToken::new(),
+            readers: AtomicUsize::new(0),
+        })
+    }
+
+    pub(crate) fn follow(self: &Arc<Self>) -> Follower {
+        self.readers.fetch_add(1, Ordering::Relaxed);
+        Follower(Arc::clone(self))
+    }
+
+    pub(crate) fn unread(&self) -> bool {
+        self.readers.load(Ordering::Relaxed) == 0
+    }
+
+    pub(crate) fn digest(&self) -> Digest {
+        self.canonical.digest()
+    }
+}
+
+impl Follower {
+    pub(crate) fn fill(&self) -> &Arc<Fill> {
+        &self.0
+    }
+
+    /// Waits until headers can be answered. Returns what is known then.
+    pub(crate) async fn answerable(&self) -> Result<Progress, Error> {
+        let mut watch = self.0.progress.subscribe();
+        let progress = watch
+            .wait_for(Progress::answerable)
+            .await
+            .map_err(|_| Error::GivenUp)?
+            .clone();
+        match progress.phase {
+            Phase::Failed(error) => Err(error),
+            Phase::Asking | Phase::Landing | Phase::Verified => Ok(progress),
+        }
+    }
+}
+
+impl Clone for Follower {
+    fn clone(&self) -> Self {
+        self.0.follow()
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.0.readers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A kept file whose first bytes can still be used.
+#[derive(Clone, Debug)]
+pub(crate) struct Salvage {
+    pub(crate) file: Arc<File>,
+    /// Bytes from the start that were read before it failed.
+    pub(crate) len: u64,
+}
+
+/// What a fill works with.
+pub(crate) struct Job {
+    pub(crate) store: Arc<Inner>,
+    pub(crate) fill: Arc<Fill>,
+    pub(crate) ask: AskBlob,
+    pub(crate) salvage: Option<Salvage>,
+    pub(crate) permit_within: Duration,
+}
+
+/// Where bytes come from, the nearest first. When one fails half-way the next goes on from there.
+enum Supply {
+    Salvaged,
+    Bucket,
+    Upstream {
+        distrust: Box<dyn FnOnce() + Send + Sync>,
+    },
+}
+
+/// How one supply ended.
+enum Ended {
+    Done,
+    Refused(Refusal),
+    /// It brought more bytes than the blob has.
+    TooLong,
+}
+
+type Chunks = BoxStream<'static, Result<Bytes, Refusal>>;
+
+/// Verified bytes that are not kept yet.
+struct Landed {
+    ingest: Ingest,
+    record: Option<ContentRecord>,
+    permit: OwnedSemaphorePermit,
+}
+
+/// Takes the fill off the list however its task ends, and never leaves its readers waiting.
+struct Ending {
+    store: Arc<Inner>,
+    fill: Arc<Fill>,
+}
+
+impl Ending {
+    fn failed(&self, error: Error) {
+        let (digest, repository) = (self.fill.digest(), self.fill.canonical.named());
+        tracing::warn!(%digest, %repository, error = &error as &dyn std::error::Error, "fill failed");
+        self.fill
+            .progress
+            .send_modify(|progress| progress.phase = Phase::Failed(error));
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let ended = |phase: &Phase| matches!(phase, Phase::Verified | Phase::Failed(_));
+        if !ended(&self.fill.progress.borrow().phase) {
+            self.failed(Error::GivenUp);
+        }
+        self.store.fills.forget(&self.fill);
+        let whole = matches!(self.fill.progress.borrow().phase, Phase::Verified);
+        self.store.tell(&Event::FillEnded {
+            seconds: self.fill.started.elapsed(),
+            whole,
+        });
+    }
+}
+
+impl Job {
+    /// Runs the fill to its end and tells its readers.
+    pub(crate) async fn run(self) {
+        let ending = Ending {
+            store: Arc::clone(&self.store),
+            fill: Arc::clone(&self.fill),
+        };
+        let ended = tokio::select! {
+            ended = self.fill() => ended,
+            () = self.fill.cancel.cancelled() => Err(Error::GivenUp),
+        };
+        match ended {
+            // From here on readers have what they need, and nothing gives the fill up.
+            Ok(Some(landed)) => self.keep(landed).await,
+            Ok(None) => {}
+            Err(error) => ending.failed(error),
+        }
+    }
+
+    async fn fill(&self) -> Result<Option<Landed>, Error> {
+        let permit = self.store.fills.permit(self.permit_within).await?;
+        let digest = self.fill.digest();
+        // A fill of this digest may have been committed between the look-up and this one's start.
+        if let Some((file, size)) = self.store.open_local(&digest).await? {
+            self.publish_kept(Arc::new(file), size);
+            return Ok(None);
+        }
+        let record = self
+            .store
+            .records
+            .content(&self.fill.canonical)
+            .await
+            .map(|record| ContentRecord::clone(&record));
+        let size = record.as_ref().and_then(|record| record.size);
+        let (supply, source_size, chunks) = self.first_supply(size).await?;
+        let size = size.or(source_size);
+        let ingest = self.start(size).await?;
+        self.fill.progress.send_modify(|progress| {
+            progress.phase = Phase::Landing;
+            progress.size = size;
+            progress.kept = !matches!(supply, Supply::Upstream { .. });
+            progress.file = Some(ingest.file());
+        });
+        let ingest = self.land(ingest, supply, chunks, size).await?;
+        let len = ingest.len();
+        self.fill.progress.send_modify(|progress| {
+            progress.size = Some(len);
+            progress.phase = Phase::Verified;
+        });
+        Ok(Some(Landed {
+            ingest,
+            record,
+            permit,
+        }))
+    }
+
+    /// Opens the file that bytes land in, and takes the room for them.
+    async fn start(&self, size: Option<u64>) -> Result<Ingest, Error> {
+        let digest = self.fill.digest();
+        let begin = || {
+            self.store.local.run(move |local| {
+                let ingest = Ingest::start(local, digest)?;
+                ingest.reserve(size.unwrap_or(0))?;
+                Ok(ingest)
+            })
+        };
+        let begun = match begin().await {
+            Err(_) if self.store.fills.give_up_unread(&self.fill) => begin().await,
+            begun => begun,
+        };
+        begun.map_err(|cause| {
+            tracing::warn!(%digest, %cause, "no room for a fill: streaming without keeping");
+            Error::NoRoom {
+                size: size.unwrap_or(0),
+            }
+        })
+    }
+
+    /// Moves all bytes into the file, from one supply after the other, and checks them.
+    async fn land(
+        &self,
+        mut ingest: Ingest,
+        mut supply: Supply,
+        mut chunks: Chunks,
+        size: Option<u64>,
+    ) -> Result<Ingest, Error> {
+        let too_long = loop {
+            let (back, ended) = self.pump(ingest, chunks, size).await?;
+            ingest = back;
+            let short = size.is_none_or(|size| ingest.len() < size);
+            match (ended, &supply) {
+                (Ended::TooLong, _) => break true,
+                (Ended::Done, Supply::Upstream { .. }) => break false,
+                (Ended::Done, Supply::Salvaged | Supply::Bucket) if !short => break false,
+                (Ended::Refused(refusal), Supply::Upstream { .. }) => return Err(refusal.into()),
+                (Ended::Done | Ended::Refused(_), Supply::Salvaged | Supply::Bucket) => {
+                    (supply, _, chunks) = self.ask_upstream(ingest.len(), size).await?;
+                }
+            }
+        };
+        let (expected, found) = (self.fill.digest(), ingest.found());
+        let wrong_len = size.filter(|size| too_long || *size != ingest.len());
+        if found == expected && wrong_len.is_none() {
+            return Ok(ingest);
+        }
+        let found = match wrong_len {
+            Some(size) if too_long => format!("more than {size} bytes"),
+            Some(size) => format!("{} bytes instead of {size}", ingest.len()),
+            None => format!("digest {found}"),
+        };
+        self.store.distrust(expected);
+        if let Supply::Upstream { distrust } = supply {
+            distrust();
+            self.store.tell(&Event::Mismatch {
+                named: self.fill.canonical.named(),
+            });
+        }
+        Err(Error::Mismatch { expected, found })
+    }
+
+    /// Writes one supply's bytes until it ends. What was hashed and written stays good when it ends badly.
+    async fn pump(
+        &self,
+        ingest: Ingest,
+        chunks: Chunks,
+        size: Option<u64>,
+    ) -> Result<(Ingest, Ended), Error> {
+        let mut chunks = chunks.fuse();
+        let mut promised = ingest.len();
+        let mut writing: JoinHandle<io::Result<Ingest>> = spawn_blocking(move || Ok(ingest));
+        loop {
+            let batch = next_batch(&mut chunks).await;
+            let mut ingest = writing
+                .await
+                .map_err(io::Error::other)
+                .and_then(|wrote| wrote)
+                .map_err(|e| self.write_failed(e))?;
+            let batch = match batch {
+                Ok(batch) if batch.is_empty() => return Ok((ingest, Ended::Done)),
+                Ok(batch) => batch,
+                Err(refusal) => return Ok((ingest, Ended::Refused(refusal))),
+            };
+            promised += batch.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+            if size.is_some_and(|size| promised > size) {
+                return Ok((ingest, Ended::TooLong));
+            }
+            let fill = Arc::clone(&self.fill);
+            writing = spawn_blocking(move || {
+                for chunk in &batch {
+                    let start = ingest.len();
+                    ingest.append(chunk)?;
+                    let end = ingest.len();
+                    fill.progress
+                        .send_modify(|progress| progress.landed.insert(start..end));
+                }
+                ingest.hash(&batch);
+                Ok(ingest)
+            });
+        }
+    }
+
+    /// Gives the verified bytes their name, then records them. Readers have what they need already.
+    async fn keep(&self, landed: Landed) {
+        let Landed {
+            ingest,
+            record,
+            permit,
+        } = landed;
+        let digest = self.fill.digest();
+        match self.store.local.run(move |_| ingest.commit()).await {
+            Ok(size) => {
+                let media_type = record.and_then(|record| record.media_type);
+                let record = ContentRecord {
+                    size: Some(size),
+                    media_type,
+                };
+                self.store
+                    .records
+                    .put_content(&self.fill.canonical, record)
+                    .await;
+                self.store.committed(digest, size);
+            }
+            Err(cause) => tracing::error!(%digest, %cause, "content could not be kept"),
+        }
+        drop(permit);
+    }
+
+    /// A copy was committed meanwhile: readers have all of it.
+    fn publish_kept(&self, file: Arc<File>, size: u64) {
+        self.fill.progress.send_modify(|progress| {
+            progress.landed.insert(0..size);
+            progress.size = Some(size);
+            progress.file = Some(file);
+            progress.kept = true;
+            progress.phase = Phase::Verified;
+        });
+    }
+
+    fn write_failed(&self, cause: io::Error) -> Error {
+        Error::local(
+            "write bytes of",
+            std::path::Path::new(&self.fill.digest().to_string()),
+            cause,
+        )
+    }
+
+    async fn first_supply(
+        &self,
+        size: Option<u64>,
+    ) -> Result<(Supply, Option<u64>, Chunks), Error> {
+        if let Some(salvage) = self.salvage.clone() {
+            return Ok((Supply::Salvaged, None, salvaged(salvage)));
+        }
+        let digest = self.fill.digest();
+        if let Some(bucket) = self
+            .store
+            .bucket
+            .as_ref()
+            .filter(|_| !self.store.distrusts(&digest))
+        {
+            match bucket.open_blob(&digest).await {
+                Ok(Some((size, chunks))) => return Ok((Supply::Bucket, Some(size), chunks)),
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::warn!(%digest, error = &error as &dyn std::error::Error, "bucket failed")
+                }
+            }
+        }
+        self.ask_upstream(0, size).await
+    }
+
+    async fn ask_upstream(
+        &self,
+        offset: u64,
+        size: Option<u64>,
+    ) -> Result<(Supply, Option<u64>, Chunks), Error> {
+        match (self.ask)(BlobAsk::Fetch { offset, size }).await {
+            BlobAnswer::Source(source) => {
+                let supply = Supply::Upstream {
+                    distrust: source.distrust,
+                };
+                Ok((supply, source.size, source.chunks))
+            }
+            BlobAnswer::Has(_) => Err(Error::GivenUp),
+            BlobAnswer::Refused(refusal) => Err(refusal.into()),
+        }
+    }
+}
+
+/// Waits for a chunk, then takes with it what is there already. Empty at the end.
+async fn next_batch(chunks: &mut Fuse<Chunks>) -> Result<Vec<Bytes>, Refusal> {
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    let mut next = chunks.next().await;
+    while let Some(chunk) = next.transpose()? {
+        bytes += chunk.len();
+        if !chunk.is_empty() {
+            batch.push(chunk);
+        }
+        if bytes >= BATCH_BYTES {
+            break;
+        }
+        next = if batch.is_empty() {
+            chunks.next().await
+        } else {
+            match chunks.next().now_or_never() {
+                Some(ready) => ready,
+                None => break,
+            }
+        };
+    }
+    Ok(batch)
+}
+
+/// The bytes of a kept file that could be read, for as long as they still can.
+fn salvaged(salvage: Salvage) -> Chunks {
+    futures_util::stream::unfold((salvage, 0), |(salvage, at)| async move {
+        let want = usize::try_from(salvage.len - at)
+            .unwrap_or(BATCH_BYTES)
+            .min(BATCH_BYTES);
+        let file = Arc::clone(&salvage.file);
+        let read = spawn_blocking(move || {
+            let mut buffer = BytesMut::zeroed(want);
+            let len = file.read_at(&mut buffer, at)?;
+            buffer.truncate(len);
+            io::Result::Ok(buffer.freeze())
+        });
+        // A failure here only means that upstream goes on earlier.
+        match read.await {
+            Ok(Ok(bytes)) if !bytes.is_empty() => {
+                let at = at + bytes.len() as u64;
+                Some((Ok(bytes), (salvage, at)))
+            }
+            _ => None,
+        }
+    })
+    .boxed()
+}

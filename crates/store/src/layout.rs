@@ -1,0 +1,63 @@
+//! Where things are kept: the keys of objects, the same below the local folder and in a bucket.
+//!
+//! ```text
+//! longshore-store                                     marker: the layout's version
+//! blobs/<algorithm>/<2 hex>/<hex>                     verified content, manifests included
+//! repositories/<domain>/<path>/_tags/<tag>            what a tag stood for, and when upstream last said so
+//! repositories/<domain>/<path>/_content/<alg>/<hex>   that this digest belongs to this repository
+//! spool/<process>/                                    writes under way, locked by their process   (local only)
+//! quarantine/<algorithm>-<hex>                        files that could not be read or were not whole   (local only)
+//! ```
+//! A component of a repository's path starts with a letter or a digit, so `_tags` and `_content` can never be one.
+
+use longshore_reference::{Canonical, Digest, Tagged};
+
+/// Name of the marker file.
+pub(crate) const MARKER: &str = "longshore-store";
+/// What the marker says: another version of the layout is refused.
+pub(crate) const MARKER_TEXT: &str = "longshore store, layout 1\n";
+/// Folder of verified content.
+pub(crate) const BLOBS: &str = "blobs";
+/// Default folder of writes under way.
+pub(crate) const SPOOL: &str = "spool";
+/// Folder of files that failed.
+pub(crate) const QUARANTINE: &str = "quarantine";
+
+/// Key of a blob's bytes.
+pub(crate) fn blob(digest: &Digest) -> String {
+    let hex = digest.hex();
+    let fan: &str = hex.get(..2).unwrap_or("00");
+    format!("{BLOBS}/{}/{fan}/{}", digest.algorithm().as_str(), &*hex)
+}
+
+/// Key of a tag record.
+pub(crate) fn tag(tagged: &Tagged) -> String {
+    let named = tagged.named();
+    format!(
+        "repositories/{}/{}/_tags/{}",
+        named.domain(),
+        named.path(),
+        tagged.tag()
+    )
+}
+
+/// Key of the record that a digest belongs to a repository.
+pub(crate) fn content(canonical: &Canonical) -> String {
+    let (named, digest) = (canonical.named(), canonical.digest());
+    format!(
+        "repositories/{}/{}/_content/{}/{}",
+        named.domain(),
+        named.path(),
+        digest.algorithm().as_str(),
+        &*digest.hex()
+    )
+}
+
+/// Key of a file that failed.
+pub(crate) fn quarantine(digest: &Digest) -> String {
+    format!(
+        "{QUARANTINE}/{}-{}",
+        digest.algorithm().as_str(),
+        &*digest.hex()
+    )
+}

@@ -1,0 +1,606 @@
+//! A manifest: believed while fresh, checked when not, served stale when upstream fails.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use longshore_manifest::{MANIFEST_BYTES_MAX, Manifest, Role};
+use longshore_reference::{Canonical, Digest, Named, Reference, Tagged};
+use tokio::time::timeout_at;
+
+use crate::answer::{Answer, Ask, AskManifest, Fetched};
+use crate::error::{Error, Refusal};
+use crate::freshness::{Policy, Verdict, after_refusal, is_fresh, remembered_for};
+use crate::ingest::Ingest;
+use crate::layout;
+use crate::outcome::Outcome;
+use crate::records::{ContentRecord, TagRecord, seconds};
+use crate::store::{Inner, Question, Store};
+
+/// A question about a manifest ends after this time, whoever still waits: late answers are kept for the next request.
+const ASKED_FOR_MAX: Duration = Duration::from_secs(30);
+
+/// A manifest that can be served.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// The exact bytes.
+    pub bytes: Bytes,
+    /// Without parameters.
+    pub media_type: Arc<str>,
+    /// In the algorithm of the request; sha256 for a tag.
+    pub digest: Digest,
+    /// How it was had.
+    pub outcome: Outcome,
+}
+
+/// What is kept of a tag.
+#[derive(Clone, Debug)]
+struct Kept {
+    record: Arc<TagRecord>,
+    bytes: Bytes,
+}
+
+impl Kept {
+    fn held(&self, outcome: Outcome) -> Held {
+        Held {
+            bytes: self.bytes.clone(),
+            media_type: Arc::clone(&self.record.media_type),
+            digest: self.record.digest,
+            outcome,
+        }
+    }
+}
+
+impl Store {
+    /// A manifest by tag or digest, from what is held or from upstream.
+    ///
+    /// `ask` is called only when upstream must be asked. Answers within the policy's limits.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when upstream refuses and nothing kept may be served, [`Error::NotWhole`] when something is
+    /// kept that could not be pulled to its end, [`Error::Mismatch`] when what came is not what was asked for.
+    pub async fn manifest(
+        &self,
+        reference: &Reference,
+        policy: &Policy,
+        ask: impl FnOnce() -> AskManifest,
+    ) -> Result<Held, Error> {
+        match reference {
+            Reference::Tagged(tagged) => self.tagged(tagged, policy, ask).await,
+            Reference::Canonical(canonical) => self.canonical(canonical, policy, ask).await,
+        }
+    }
+
+    async fn tagged(
+        &self,
+        tagged: &Tagged,
+        policy: &Policy,
+        ask: impl FnOnce() -> AskManifest,
+    ) -> Result<Held, Error> {
+        let store = &self.0;
+        let kept = store.kept(tagged).await;
+        let now = (store.clock)();
+        if let Some(kept) = kept
+            .as_ref()
+            .filter(|kept| is_fresh(kept.record.age(now), policy))
+        {
+            return Ok(kept.held(Outcome::Hit));
+        }
+        let reference = Reference::Tagged(tagged.clone());
+        if let Some(result) = store.remembered(&Question::Manifest(reference.clone())) {
+            return result;
+        }
+        let within = if kept.is_some() {
+            policy.stale_within.min(policy.answer_within)
+        } else {
+            policy.answer_within
+        };
+        let (flight, leads) = store.manifests_asked.join(&reference, || {
+            let (store, tagged, policy, kept, ask) = (
+                Arc::clone(store),
+                tagged.clone(),
+                policy.clone(),
+                kept.clone(),
+                ask(),
+            );
+            async move {
+                let refreshed = tokio::time::timeout(
+                    ASKED_FOR_MAX,
+                    store.refresh(&tagged, kept.as_ref(), &ask),
+                )
+                .await;
+                let refreshed = refreshed.unwrap_or_else(|late| Err(timed_out(late).into()));
+                store
+                    .settle(&tagged, kept.as_ref(), &policy, refreshed)
+                    .await
+            }
+        });
+        match timeout_at(flight.started + within, flight.answer()).await {
+            Ok(Some(result)) => result.map(|held| joined(held, leads)),
+            Ok(None) => Err(Error::GivenUp),
+            // The question goes on; what it finds is there for the next request.
+            Err(late) => {
+                store
+                    .settle(tagged, kept.as_ref(), policy, Err(timed_out(late).into()))
+                    .await
+            }
+        }
+    }
+
+    async fn canonical(
+        &self,
+        canonical: &Canonical,
+        policy: &Policy,
+        ask: impl FnOnce() -> AskManifest,
+    ) -> Result<Held, Error> {
+        let store = &self.0;
+        let known = store
+            .records
+            .content(canonical)
+            .await
+            .and_then(|record| record.media_type.clone());
+        if let Some(media_type) = known
+            && let Some(bytes) = store.load_manifest(&canonical.digest()).await
+        {
+            let (digest, outcome) = (canonical.digest(), Outcome::Hit);
+            return Ok(Held {
+                bytes,
+                media_type,
+                digest,
+                outcome,
+            });
+        }
+        let reference = Reference::Canonical(canonical.clone());
+        let question = Question::Manifest(reference.clone());
+        if let Some(result) = store.remembered(&question) {
+            return result;
+        }
+        let (flight, leads) = store.manifests_asked.join(&reference, || {
+            let (store, canonical, policy, ask) =
+                (Arc::clone(store), canonical.clone(), policy.clone(), ask());
+            async move {
+                let asked =
+                    tokio::time::timeout(ASKED_FOR_MAX, store.fetch(&canonical, &ask)).await;
+                let result = asked.unwrap_or_else(|late| Err(timed_out(late).into()));
+                if let Err(Error::Refused(refusal)) = &result {
+                    store.remember(question, &result, remembered_for(refusal, false, &policy));
+                }
+                result
+            }
+        });
+        match timeout_at(flight.started + policy.answer_within, flight.answer()).await {
+            Ok(Some(result)) => result.map(|held| joined(held, leads)),
+            Ok(None) => Err(Error::GivenUp),
+            Err(late) => Err(timed_out(late).into()),
+        }
+    }
+}
+
+impl Inner {
+    /// What is kept of a tag: its record and the manifest's bytes.
+    async fn kept(&self, tagged: &Tagged) -> Option<Kept> {
+        let record = self.records.tag(tagged).await?;
+        let bytes = self.load_manifest(&record.digest).await?;
+        Some(Kept { record, bytes })
+    }
+
+    /// Asks upstream whether the tag still holds, and for the manifest where it does not.
+    async fn refresh(
+        self: &Arc<Self>,
+        tagged: &Tagged,
+        kept: Option<&Kept>,
+        ask: &AskManifest,
+    ) -> Result<Held, Error> {
+        let mut answer = match kept {
+            Some(kept) => {
+                ask(Ask::Check(
+                    kept.record.upstream_digest.unwrap_or(kept.record.digest),
+                ))
+                .await
+            }
+            None => ask(Ask::Fetch).await,
+        };
+        if let Answer::Changed(digest) = answer {
+            if let Some(held) = self.move_tag(tagged, kept, digest).await {
+                return Ok(held);
+            }
+            answer = ask(Ask::Fetch).await;
+        }
+        match (answer, kept) {
+            (Answer::Same, Some(kept)) => {
+                let checked = seconds((self.clock)());
+                let record = TagRecord {
+                    checked,
+                    ..TagRecord::clone(&kept.record)
+                };
+                self.records
+                    .put_tag(tagged, record, Some(&kept.record))
+                    .await;
+                Ok(kept.held(Outcome::Revalidated))
+            }
+            (Answer::Body(fetched), _) => self.adopt(tagged, kept, fetched).await,
+            (Answer::Refused(refusal), _) => Err(refusal.into()),
+            (Answer::Same | Answer::Changed(_), _) => {
+                Err(misbehaved("no manifest came where one was asked for").into())
+            }
+        }
+    }
+
+    /// Decides what a client gets after upstream was asked, and for how long that stands.
+    async fn settle(
+        &self,
+        tagged: &Tagged,
+        kept: Option<&Kept>,
+        policy: &Policy,
+        refreshed: Result<Held, Error>,
+    ) -> Result<Held, Error> {
+        let question = Question::Manifest(Reference::Tagged(tagged.clone()));
+        let refusal = match refreshed {
+            Err(Error::Refused(refusal)) => refusal,
+            Err(mismatch @ Error::Mismatch { .. }) => Refusal::Misbehaved {
+                cause: Arc::new(mismatch),
+            },
+            done => {
+                self.remembered.invalidate(&question);
+                return done;
+            }
+        };
+        let age = kept.map(|kept| kept.record.age((self.clock)()));
+        let result = match (after_refusal(&refusal, age, policy), kept) {
+            (Verdict::Stale, Some(kept))
+                if !policy.stale_needs_whole || self.is_whole(tagged.named(), kept).await =>
+            {
+                tracing::warn!(%tagged, refusal = &refusal as &dyn std::error::Error, "serving a stale tag");
+                Ok(kept.held(Outcome::Stale))
+            }
+            (Verdict::Stale, Some(_)) => Err(Error::NotWhole {
+                refusal: refusal.clone(),
+            }),
+            (Verdict::Forget, _) => {
+                tracing::info!(%tagged, "upstream deleted the tag: forgotten");
+                self.records.forget_tag(tagged).await;
+                Err(refusal.clone().into())
+            }
+            (Verdict::Refuse | Verdict::Stale, _) => Err(refusal.clone().into()),
+        };
+        self.remember(
+            question,
+            &result,
+            remembered_for(&refusal, kept.is_some(), policy),
+        );
+        result
+    }
+
+    /// Upstream's tag moved to a manifest that this repository has already: nothing is fetched.
+    async fn move_tag(
+        &self,
+        tagged: &Tagged,
+        kept: Option<&Kept>,
+        digest: Option<Digest>,
+    ) -> Option<Held> {
+        let digest =
+            digest.filter(|digest| digest.algorithm() == longshore_reference::Algorithm::Sha256)?;
+        let canonical = Canonical::new(tagged.named().clone(), digest);
+        let media_type = self.records.content(&canonical).await?.media_type.clone()?;
+        let bytes = self.load_manifest(&digest).await?;
+        let record = TagRecord {
+            upstream_digest: Some(digest),
+            digest,
+            media_type: Arc::clone(&media_type),
+            size: bytes.len() as u64,
+            checked: seconds((self.clock)()),
+        };
+        self.records
+            .put_tag(tagged, record, kept.map(|kept| &*kept.record))
+            .await;
+        Some(Held {
+            bytes,
+            media_type,
+            digest,
+            outcome: Outcome::Revalidated,
+        })
+    }
+
+    /// Takes what upstream gave for a tag.
+    async fn adopt(
+        self: &Arc<Self>,
+        tagged: &Tagged,
+        kept: Option<&Kept>,
+        fetched: Fetched,
+    ) -> Result<Held, Error> {
+        if !is_json_object(&fetched.bytes) {
+            return Err(misbehaved("the manifest is no JSON object").into());
+        }
+        if let Some(expected) = fetched.digest {
+            let found = Digest::of(expected.algorithm(), &fetched.bytes);
+            if found != expected {
+                return Err(Error::Mismatch {
+                    expected,
+                    found: format!("digest {found}"),
+                });
+            }
+        }
+        let digest = Digest::sha256(&fetched.bytes);
+        let upstream_digest = fetched.digest;
+        let held = self.keep_manifest(tagged.named(), digest, fetched).await?;
+        let record = TagRecord {
+            upstream_digest,
+            digest,
+            media_type: Arc::clone(&held.media_type),
+            size: held.bytes.len() as u64,
+            checked: seconds((self.clock)()),
+        };
+        self.records
+            .put_tag(tagged, record, kept.map(|kept| &*kept.record))
+            .await;
+        Ok(held)
+    }
+
+    /// Fetches a manifest by digest. Bytes that are held for another repository are only asked after.
+    async fn fetch(
+        self: &Arc<Self>,
+        canonical: &Canonical,
+        ask: &AskManifest,
+    ) -> Result<Held, Error> {
+        let digest = canonical.digest();
+        let elsewhere = match self.load_manifest(&digest).await {
+            Some(bytes) => longshore_manifest::guess(&bytes).map(|media_type| (bytes, media_type)),
+            None => None,
+        };
+        if let Some((bytes, media_type)) = elsewhere {
+            match ask(Ask::Check(digest)).await {
+                Answer::Same => {
+                    let fetched = Fetched {
+                        bytes,
+                        media_type: Some(media_type.as_str().to_owned()),
+                        digest: Some(digest),
+                    };
+                    let held = self
+                        .keep_manifest(canonical.named(), digest, fetched)
+                        .await?;
+                    return Ok(Held {
+                        outcome: Outcome::Revalidated,
+                        ..held
+                    });
+                }
+                Answer::Refused(refusal) => return Err(refusal.into()),
+                Answer::Changed(_) | Answer::Body(_) => {}
+            }
+        }
+        match ask(Ask::Fetch).await {
+            Answer::Body(fetched) => {
+                let found = Digest::of(digest.algorithm(), &fetched.bytes);
+                if found != digest {
+                    return Err(Error::Mismatch {
+                        expected: digest,
+                        found: format!("digest {found}"),
+                    });
+                }
+                self.keep_manifest(canonical.named(), digest, fetched).await
+            }
+            Answer::Refused(refusal) => Err(refusal.into()),
+            Answer::Same | Answer::Changed(_) => {
+                Err(misbehaved("no manifest came where one was asked for").into())
+            }
+        }
+    }
+
+    /// Keeps a verified manifest and records what belongs to its repository. A disk that fails harms no client.
+    async fn keep_manifest(
+        self: &Arc<Self>,
+        named: &Named,
+        digest: Digest,
+        fetched: Fetched,
+    ) -> Result<Held, Error> {
+        let Fetched {
+            bytes, media_type, ..
+        } = fetched;
+        if bytes.len() > MANIFEST_BYTES_MAX {
+            return Err(misbehaved("the manifest is larger than 4 MiB").into());
+        }
+        let media_type = media_type_of(media_type.as_deref(), &bytes);
+        if self.manifests.get(&digest).is_none() {
+            let content = bytes.clone();
+            let kept = self.local.run(move |local| {
+                if local.open_blob(&digest)?.is_some() {
+                    return Ok(None);
+                }
+                let mut ingest = Ingest::start(local, digest)?;
+                ingest.append(&content)?;
+                ingest.hash(&[content]);
+                ingest.commit().map(Some)
+            });
+            match kept.await {
+                Ok(Some(size)) => self.committed(digest, size),
+                Ok(None) => {}
+                Err(cause) => tracing::error!(%digest, %cause, "manifest could not be kept"),
+            }
+            self.manifests.insert(digest, bytes.clone());
+        }
+        self.records
+            .put_contents(belonging(named, digest, &media_type, &bytes))
+            .await;
+        Ok(Held {
+            bytes,
+            media_type,
+            digest,
+            outcome: Outcome::Miss,
+        })
+    }
+
+    /// A manifest's bytes: memory, local tier, bucket. What is read into memory is verified once more: disks decay.
+    async fn load_manifest(&self, digest: &Digest) -> Option<Bytes> {
+        if let Some(bytes) = self.manifests.get(digest) {
+            return Some(bytes);
+        }
+        let (key, digest) = (layout::blob(digest), *digest);
+        let at = key.clone();
+        let held = self
+            .local
+            .run(move |local| local.read(&at, MANIFEST_BYTES_MAX as u64))
+            .await;
+        let bytes = match held {
+            Ok(Some(bytes)) => {
+                let bytes = Bytes::from(bytes);
+                if Digest::of(digest.algorithm(), &bytes) == digest {
+                    Some(bytes)
+                } else {
+                    self.quarantine(digest, bytes.len() as u64).await;
+                    None
+                }
+            }
+            Ok(None) => None,
+            Err(cause) if cause.kind() == std::io::ErrorKind::FileTooLarge => return None,
+            Err(cause) => {
+                tracing::error!(%digest, %cause, "manifest could not be read");
+                None
+            }
+        };
+        let bytes = match bytes {
+            Some(bytes) => bytes,
+            None => {
+                let bytes = self
+                    .bucket
+                    .as_ref()?
+                    .read(&key, MANIFEST_BYTES_MAX as u64)
+                    .await?;
+                Some(bytes).filter(|bytes| Digest::of(digest.algorithm(), bytes) == digest)?
+            }
+        };
+        self.manifests.insert(digest, bytes.clone());
+        Some(bytes)
+    }
+
+    /// Whether all that a client would pull is held: config and layers of an image, one whole child of an index.
+    async fn is_whole(&self, named: &Named, kept: &Kept) -> bool {
+        let mut next = vec![(kept.bytes.clone(), Arc::clone(&kept.record.media_type))];
+        while let Some((bytes, media_type)) = next.pop() {
+            let Ok(manifest) = Manifest::decode(Some(&media_type), bytes) else {
+                continue;
+            };
+            let (mut blobs, mut is_index) = (Vec::new(), false);
+            for child in manifest.children() {
+                match child.role {
+                    Role::Config | Role::Layer => blobs.push(child.descriptor.digest),
+                    Role::Manifest => {
+                        is_index = true;
+                        let canonical = Canonical::new(named.clone(), child.descriptor.digest);
+                        let media_type = self
+                            .records
+                            .content(&canonical)
+                            .await
+                            .and_then(|record| record.media_type.clone());
+                        if let (Some(media_type), Some(bytes)) =
+                            (media_type, self.load_manifest(&canonical.digest()).await)
+                        {
+                            next.push((bytes, media_type));
+                        }
+                    }
+                    // A foreign layer comes from elsewhere, a subject need not exist.
+                    _ => {}
+                }
+            }
+            if !is_index && manifest.skipped().is_empty() && self.has_all(blobs).await {
+                return true;
+            }
+        }
+        false
+    }
+
+    async fn has_all(&self, digests: Vec<Digest>) -> bool {
+        let looked = self.local.run(move |local| {
+            let absent = |digest: &Digest| local.open_blob(digest).ok().flatten().is_none();
+            Ok(digests.into_iter().filter(absent).collect::<Vec<_>>())
+        });
+        let Ok(absent) = looked.await else {
+            return false;
+        };
+        for digest in absent {
+            let Some(bucket) = &self.bucket else {
+                return false;
+            };
+            if bucket.blob_size(&digest).await.is_none() {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// What a manifest says of its repository: itself and its children belong to it.
+fn belonging(
+    named: &Named,
+    digest: Digest,
+    media_type: &Arc<str>,
+    bytes: &Bytes,
+) -> Vec<(Canonical, ContentRecord)> {
+    let itself = ContentRecord {
+        size: Some(bytes.len() as u64),
+        media_type: Some(Arc::clone(media_type)),
+    };
+    let mut contents = vec![(Canonical::new(named.clone(), digest), itself)];
+    // One that cannot be understood is served by its digest all the same; it names nothing.
+    let Ok(manifest) = Manifest::decode(Some(media_type), bytes.clone()) else {
+        return contents;
+    };
+    for child in manifest.children() {
+        let descriptor = &child.descriptor;
+        let media_type = match child.role {
+            Role::Manifest => Some(Arc::from(descriptor.media_type.as_str())),
+            Role::Config | Role::Layer | Role::ForeignLayer => None,
+            // A subject need not exist.
+            _ => continue,
+        };
+        let record = ContentRecord {
+            size: descriptor.size,
+            media_type,
+        };
+        contents.push((Canonical::new(named.clone(), descriptor.digest), record));
+    }
+    contents
+}
+
+/// The media type to serve: what upstream said, unless that says nothing; then what the document says.
+fn media_type_of(given: Option<&str>, bytes: &[u8]) -> Arc<str> {
+    let empty = [
+        "",
+        "text/plain",
+        "application/json",
+        "application/octet-stream",
+    ];
+    let given = given.filter(|given| !empty.contains(given));
+    match given {
+        Some(given) => Arc::from(given),
+        None => longshore_manifest::guess(bytes).map_or_else(
+            || Arc::from("application/octet-stream"),
+            |guessed| Arc::from(guessed.as_str()),
+        ),
+    }
+}
+
+fn is_json_object(bytes: &[u8]) -> bool {
+    let starts = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+    starts && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
+}
+
+fn joined(held: Held, leads: bool) -> Held {
+    match held.outcome {
+        Outcome::Miss if !leads => Held {
+            outcome: Outcome::Joined,
+            ..held
+        },
+        _ => held,
+    }
+}
+
+fn timed_out(late: tokio::time::error::Elapsed) -> Refusal {
+    Refusal::TimedOut {
+        cause: Arc::new(late),
+    }
+}
+
+fn misbehaved(what: &'static str) -> Refusal {
+    Refusal::Misbehaved {
+        cause: Arc::new(std::io::Error::new(std::io::ErrorKind::InvalidData, what)),
+    }
+}

@@ -1,0 +1,112 @@
+//! A blob that goes through without being kept: the disk is full. It is verified all the same.
+
+use std::collections::VecDeque;
+
+use bytes::{Buf, Bytes};
+use futures_util::StreamExt;
+use longshore_reference::{Digest, Verifier};
+
+use crate::answer::Source;
+use crate::error::Error;
+use crate::progress::{HELD_BACK, VERIFIED_WHOLE_MAX};
+
+/// Bytes from upstream for one reader. All are hashed; those before the part that is wanted are dropped.
+pub(crate) struct Passing {
+    digest: Digest,
+    source: Source,
+    verifier: Option<Verifier>,
+    size: Option<u64>,
+    /// Bytes that came.
+    seen: u64,
+    /// Where `held` starts.
+    at: u64,
+    held: VecDeque<Bytes>,
+    start: u64,
+}
+
+impl Passing {
+    pub(crate) fn new(digest: Digest, source: Source, size: Option<u64>, start: u64) -> Self {
+        Self {
+            digest,
+            source,
+            verifier: Some(Verifier::new(digest)),
+            size,
+            seen: 0,
+            at: 0,
+            held: VecDeque::new(),
+            start,
+        }
+    }
+
+    pub(crate) async fn chunk(&mut self, end: Option<u64>) -> Result<Option<Bytes>, Error> {
+        loop {
+            if let Some(bytes) = self.release(end) {
+                return Ok(Some(bytes));
+            }
+            if self.verifier.is_none() {
+                return Ok(None);
+            }
+            match self.source.chunks.next().await.transpose()? {
+                Some(chunk) => {
+                    self.seen += chunk.len() as u64;
+                    if let Some(verifier) = &mut self.verifier {
+                        verifier.update(&chunk);
+                    }
+                    self.held.push_back(chunk);
+                }
+                None => self.verify()?,
+            }
+        }
+    }
+
+    /// The next bytes that may go: all but the last ones, until the digest is right.
+    fn release(&mut self, end: Option<u64>) -> Option<Bytes> {
+        while let Some(chunk) = self.held.front_mut() {
+            let free = match (&self.verifier, self.size) {
+                (None, _) => self.seen,
+                (Some(_), Some(size)) if size <= VERIFIED_WHOLE_MAX => 0,
+                (Some(_), None) if self.seen <= VERIFIED_WHOLE_MAX => 0,
+                (Some(_), size) => self
+                    .seen
+                    .min(size.unwrap_or(u64::MAX))
+                    .saturating_sub(HELD_BACK),
+            };
+            let free = usize::try_from(free.saturating_sub(self.at))
+                .unwrap_or(usize::MAX)
+                .min(chunk.len());
+            if free == 0 && !chunk.is_empty() {
+                return None;
+            }
+            let mut bytes = chunk.split_to(free);
+            let from = self.at;
+            self.at += bytes.len() as u64;
+            if chunk.is_empty() {
+                self.held.pop_front();
+            }
+            bytes.truncate(
+                usize::try_from(end.unwrap_or(u64::MAX).saturating_sub(from)).unwrap_or(usize::MAX),
+            );
+            let skip = usize::try_from(self.start.saturating_sub(from)).unwrap_or(usize::MAX);
+            bytes.advance(skip.min(bytes.len()));
+            if !bytes.is_empty() {
+                return Some(bytes);
+            }
+        }
+        None
+    }
+
+    fn verify(&mut self) -> Result<(), Error> {
+        let wrong_len = self.size.filter(|size| *size != self.seen);
+        if self.verifier.take().is_some_and(Verifier::verify) && wrong_len.is_none() {
+            return Ok(());
+        }
+        let distrust = std::mem::replace(&mut self.source.distrust, Box::new(|| {}));
+        distrust();
+        let found = format!("{} bytes of another digest", self.seen);
+        self.held.clear();
+        Err(Error::Mismatch {
+            expected: self.digest,
+            found,
+        })
+    }
+}

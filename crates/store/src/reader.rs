@@ -1,0 +1,186 @@
+//! A reader of a blob: a kept file, a tail that follows a fill, or a connection of its own.
+
+use std::fs::File;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use longshore_reference::Canonical;
+use tokio::sync::watch;
+
+use crate::answer::AskBlob;
+use crate::blob::{Blob, HeldBlob, pass};
+use crate::chunks::Chunks;
+use crate::error::Error;
+use crate::fill::{Follower, Salvage};
+use crate::passing::Passing;
+use crate::progress::{Phase, Progress};
+use crate::store::Inner;
+
+/// Reads a part of a blob, at its own pace and in constant memory. It may be dropped at any time.
+pub struct BlobReader {
+    store: Arc<Inner>,
+    canonical: Canonical,
+    ask: AskBlob,
+    permit_within: Duration,
+    chunks: Chunks,
+    position: u64,
+    end: Option<u64>,
+    from: From,
+}
+
+enum From {
+    Kept(Arc<File>, u64),
+    Landing(Tail),
+    /// Not asked for yet, or the first reader's.
+    Passing(Option<Box<Passing>>),
+}
+
+/// Follows a fill.
+struct Tail {
+    /// While it is held the fill is not given up.
+    _follower: Follower,
+    progress: watch::Receiver<Progress>,
+}
+
+/// What a tail can do now.
+enum Step {
+    Read(Arc<File>, u64),
+    Wait,
+    End,
+}
+
+impl BlobReader {
+    pub(crate) fn new(blob: &Blob, start: u64, end: Option<u64>) -> Self {
+        let from = match &blob.held {
+            HeldBlob::Kept(file, size) => From::Kept(Arc::clone(file), *size),
+            HeldBlob::Landing(follower) => From::Landing(Tail::new(follower.clone())),
+            HeldBlob::Passing(source) => {
+                let source = source.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let size = blob.size();
+                From::Passing(source.map(|source| {
+                    Box::new(Passing::new(blob.canonical.digest(), source, size, start))
+                }))
+            }
+        };
+        Self {
+            store: Arc::clone(&blob.store),
+            canonical: blob.canonical.clone(),
+            ask: Arc::clone(&blob.ask),
+            permit_within: blob.permit_within,
+            chunks: blob.store.budget.reader(),
+            position: start,
+            end: end.or_else(|| blob.size()),
+            from,
+        }
+    }
+
+    /// The next bytes; `None` at the end of the part.
+    ///
+    /// # Errors
+    /// The response must be cut, never ended: the last bytes that came are not the last of the part.
+    pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            if self.end.is_some_and(|end| self.position >= end) {
+                return Ok(None);
+            }
+            let bytes = match &mut self.from {
+                From::Kept(file, size) => {
+                    let limit = self
+                        .end
+                        .unwrap_or(*size)
+                        .min(*size)
+                        .saturating_sub(self.position);
+                    match self.chunks.read(file, self.position, limit).await {
+                        Ok(bytes) if !bytes.is_empty() => bytes,
+                        ended => {
+                            let (file, size) = (Arc::clone(file), *size);
+                            self.recover(file, size, ended.err()).await;
+                            continue;
+                        }
+                    }
+                }
+                From::Landing(tail) => match tail.step(self.position, self.end)? {
+                    Step::Read(file, limit) => {
+                        let read = self.chunks.read(&file, self.position, limit).await;
+                        let path = self.canonical.digest().to_string();
+                        read.map_err(|cause| Error::local("read spooled", path.as_ref(), cause))?
+                    }
+                    Step::Wait => {
+                        tail.progress.changed().await.map_err(|_| Error::GivenUp)?;
+                        continue;
+                    }
+                    Step::End => return Ok(None),
+                },
+                From::Passing(Some(passing)) => match passing.chunk(self.end).await? {
+                    Some(bytes) => bytes,
+                    None => return Ok(None),
+                },
+                From::Passing(from @ None) => {
+                    let source = pass(&self.ask, None).await?;
+                    let size = source.size;
+                    *from = Some(Box::new(Passing::new(
+                        self.canonical.digest(),
+                        source,
+                        size,
+                        self.position,
+                    )));
+                    continue;
+                }
+            };
+            self.position += bytes.len() as u64;
+            return Ok(Some(bytes));
+        }
+    }
+
+    /// A kept file failed: it is moved aside, what could be read of it starts a fill, and this reader follows that.
+    async fn recover(&mut self, file: Arc<File>, size: u64, cause: Option<std::io::Error>) {
+        let digest = self.canonical.digest();
+        tracing::error!(%digest, position = self.position, ?cause, "kept content cannot be read, going on from upstream");
+        self.store.quarantine(digest, size).await;
+        let salvage = Salvage {
+            file,
+            len: self.position,
+        };
+        let (follower, _) = self.store.fill(
+            &self.canonical,
+            &self.ask,
+            Some(salvage),
+            self.permit_within,
+        );
+        self.from = From::Landing(Tail::new(follower));
+    }
+}
+
+impl Tail {
+    fn new(follower: Follower) -> Self {
+        let progress = follower.fill().progress.subscribe();
+        Self {
+            _follower: follower,
+            progress,
+        }
+    }
+
+    fn step(&mut self, position: u64, end: Option<u64>) -> Result<Step, Error> {
+        let progress = self.progress.borrow_and_update();
+        let visible = progress.visible_from(position).min(end.unwrap_or(u64::MAX));
+        if let Some(file) = progress.file.as_ref().filter(|_| visible > position) {
+            return Ok(Step::Read(Arc::clone(file), visible - position));
+        }
+        match &progress.phase {
+            Phase::Failed(error) => Err(error.clone()),
+            Phase::Verified => Ok(Step::End),
+            Phase::Asking | Phase::Landing => Ok(Step::Wait),
+        }
+    }
+}
+
+impl std::fmt::Debug for BlobReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BlobReader")
+            .field("canonical", &self.canonical)
+            .field("position", &self.position)
+            .field("end", &self.end)
+            .finish_non_exhaustive()
+    }
+}

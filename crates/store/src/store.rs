@@ -1,0 +1,326 @@
+//! The store: what it is made of, how it opens and ends.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use longshore_reference::{Canonical, Digest, Named, Reference};
+use moka::sync::Cache;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+use url::Url;
+
+use crate::bucket::Bucket;
+use crate::chunks::Budget;
+use crate::error::{Error, Refusal};
+use crate::fills::Fills;
+use crate::flights::Flights;
+use crate::local::Local;
+use crate::manifest::Held;
+use crate::records::Records;
+
+/// How long wrong bytes are remembered: a client that resumes in that time must not join them to right ones.
+const DISTRUSTED_FOR: Duration = Duration::from_secs(30);
+/// Answers that are remembered for the next requests.
+const REMEMBERED_MAX: u64 = 50_000;
+
+/// What a store is opened with.
+pub struct Options {
+    /// Folder of the local tier.
+    pub local: PathBuf,
+    /// Folder of writes under way, on the same file system; by default below `local`.
+    pub spool: Option<PathBuf>,
+    /// The bucket behind the local tier: `s3://`, `gs://`, `az://` or `memory://`.
+    pub bucket: Option<Url>,
+    /// Fills in flight at once.
+    pub fills_max: usize,
+    /// Memory for manifests, in bytes.
+    pub manifest_memory_bytes: u64,
+    /// The one wall clock.
+    pub clock: Clock,
+    /// Told what happens, for metrics. Called on the runtime's threads: it must not wait.
+    pub observer: Observer,
+}
+
+/// Tells the time of day.
+pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+
+/// Hears of events.
+pub type Observer = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
+
+impl Options {
+    /// A store in this folder, everything else by default.
+    pub fn new(local: impl Into<PathBuf>) -> Self {
+        Self {
+            local: local.into(),
+            spool: None,
+            bucket: None,
+            fills_max: 64,
+            manifest_memory_bytes: 64 << 20,
+            clock: Arc::new(SystemTime::now),
+            observer: Arc::new(|_| {}),
+        }
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("local", &self.local)
+            .field("spool", &self.spool)
+            .field("fills_max", &self.fills_max)
+            .field("manifest_memory_bytes", &self.manifest_memory_bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Something that happened in the store.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A fill ended.
+    FillEnded {
+        /// How long it took.
+        seconds: Duration,
+        /// It brought everything.
+        whole: bool,
+    },
+    /// Upstream gave bytes that are not the digest's.
+    Mismatch {
+        /// The repository that was asked.
+        named: &'a Named,
+    },
+    /// A kept file could not be read or was not whole; it was moved aside.
+    Quarantined,
+}
+
+/// What is held and under way, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of the blobs in the local tier.
+    pub bytes: u64,
+    /// Number of the blobs in the local tier.
+    pub objects: u64,
+    /// Fills in flight.
+    pub fills: usize,
+}
+
+/// Content-addressed storage that fills itself. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Store(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) local: Local,
+    pub(crate) bucket: Option<Bucket>,
+    pub(crate) records: Records,
+    pub(crate) fills: Fills,
+    /// Questions about manifests, and whether a repository has a blob that is held for another one.
+    pub(crate) manifests_asked: Flights<Reference, Result<Held, Error>>,
+    pub(crate) blobs_confirmed: Flights<Canonical, Result<Option<u64>, Refusal>>,
+    /// Bytes of manifests by their digest.
+    pub(crate) manifests: Cache<Digest, Bytes>,
+    pub(crate) remembered: Cache<Question, Remembered>,
+    pub(crate) budget: Budget,
+    pub(crate) tracker: TaskTracker,
+    pub(crate) clock: Clock,
+    observer: Observer,
+    distrusted: Mutex<HashMap<Digest, Instant>>,
+    bytes: AtomicU64,
+    objects: AtomicU64,
+}
+
+/// What was asked: a client may ask for one digest as a manifest and as a blob.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Question {
+    Manifest(Reference),
+    Blob(Canonical),
+}
+
+/// An answer that stands for a while.
+#[derive(Clone, Debug)]
+pub(crate) struct Remembered {
+    until: Instant,
+    result: Result<Held, Error>,
+}
+
+impl Store {
+    /// Opens the store and removes what crashed processes left. Upstream and bucket are not asked.
+    ///
+    /// # Errors
+    /// The folder cannot be used or is no store of this version, or the bucket's URL cannot be understood.
+    pub async fn open(options: Options) -> Result<Self, Error> {
+        let Options {
+            local: root,
+            spool,
+            bucket,
+            ..
+        } = options;
+        let local = {
+            let at = root.clone();
+            tokio::task::spawn_blocking(move || Local::open(&at, spool.as_deref()))
+                .await
+                .map_err(|cause| Error::local("open", &root, std::io::Error::other(cause)))??
+        };
+        let tracker = TaskTracker::new();
+        let bucket = bucket
+            .map(|url| Bucket::open(&url, tracker.clone()))
+            .transpose()?;
+        let store = Self(Arc::new(Inner {
+            records: Records::new(local.clone(), bucket.clone()),
+            local,
+            bucket,
+            fills: Fills::new(options.fills_max),
+            manifests_asked: Flights::new(tracker.clone()),
+            blobs_confirmed: Flights::new(tracker.clone()),
+            manifests: Cache::builder()
+                .weigher(|_, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX))
+                .max_capacity(options.manifest_memory_bytes)
+                .build(),
+            remembered: Cache::new(REMEMBERED_MAX),
+            budget: Budget::default(),
+            tracker,
+            clock: options.clock,
+            observer: options.observer,
+            distrusted: Mutex::default(),
+            bytes: AtomicU64::new(0),
+            objects: AtomicU64::new(0),
+        }));
+        store.0.count_held();
+        Ok(store)
+    }
+
+    /// What is held and under way. The walk that counts what an earlier process left may still be going on.
+    pub fn usage(&self) -> Usage {
+        Usage {
+            bytes: self.0.bytes.load(Ordering::Relaxed),
+            objects: self.0.objects.load(Ordering::Relaxed),
+            fills: self.0.fills.len(),
+        }
+    }
+
+    /// Ends: gives up all fills, then waits for what is being committed and written.
+    ///
+    /// The caller bounds the wait; what is cut off leaves nothing partial.
+    pub async fn close(&self) {
+        self.0.fills.give_up_all();
+        self.0.tracker.close();
+        self.0.tracker.wait().await;
+    }
+}
+
+impl Inner {
+    /// Opens a blob of the local tier.
+    pub(crate) async fn open_local(&self, digest: &Digest) -> Result<Option<(File, u64)>, Error> {
+        let digest = *digest;
+        let opened = self.local.run(move |local| local.open_blob(&digest)).await;
+        opened
+            .map_err(|cause| Error::local("open", std::path::Path::new(&digest.to_string()), cause))
+    }
+
+    /// Counts a committed blob, and copies it to the bucket.
+    pub(crate) fn committed(self: &Arc<Self>, digest: Digest, size: u64) {
+        self.bytes.fetch_add(size, Ordering::Relaxed);
+        self.objects.fetch_add(1, Ordering::Relaxed);
+        if let Some(bucket) = self.bucket.clone() {
+            let local = self.local.clone();
+            self.tracker.spawn(async move {
+                if let Ok(Some((file, size))) =
+                    local.run(move |local| local.open_blob(&digest)).await
+                {
+                    bucket.upload_soon(digest, file, size);
+                }
+            });
+        }
+    }
+
+    /// Moves a kept blob aside that cannot be read or is not whole.
+    pub(crate) async fn quarantine(&self, digest: Digest, size: u64) {
+        match self.local.run(move |local| local.quarantine(&digest)).await {
+            Ok(true) => {
+                tracing::error!(%digest, "kept content is damaged: moved to quarantine");
+                self.manifests.invalidate(&digest);
+                self.bytes.fetch_sub(
+                    size.min(self.bytes.load(Ordering::Relaxed)),
+                    Ordering::Relaxed,
+                );
+                self.objects.fetch_sub(1, Ordering::Relaxed);
+                self.tell(&Event::Quarantined);
+            }
+            Ok(false) => {}
+            Err(cause) => tracing::error!(%digest, %cause, "damaged content could not be moved"),
+        }
+    }
+
+    /// Remembers that wrong bytes were served for this digest.
+    pub(crate) fn distrust(&self, digest: Digest) {
+        let mut distrusted = self
+            .distrusted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        distrusted.retain(|_, since| since.elapsed() < DISTRUSTED_FOR);
+        distrusted.insert(digest, Instant::now());
+    }
+
+    pub(crate) fn distrusts(&self, digest: &Digest) -> bool {
+        let distrusted = self
+            .distrusted
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        distrusted
+            .get(digest)
+            .is_some_and(|since| since.elapsed() < DISTRUSTED_FOR)
+    }
+
+    pub(crate) fn remember(
+        &self,
+        question: Question,
+        result: &Result<Held, Error>,
+        time: Duration,
+    ) {
+        if !time.is_zero() {
+            let until = Instant::now() + time;
+            self.remembered.insert(
+                question,
+                Remembered {
+                    until,
+                    result: result.clone(),
+                },
+            );
+        }
+    }
+
+    pub(crate) fn remembered(&self, question: &Question) -> Option<Result<Held, Error>> {
+        let remembered = self.remembered.get(question)?;
+        (Instant::now() < remembered.until).then_some(remembered.result)
+    }
+
+    pub(crate) fn tell(&self, event: &Event<'_>) {
+        (self.observer)(event);
+    }
+
+    fn count_held(self: &Arc<Self>) {
+        let inner = Arc::clone(self);
+        self.tracker.spawn(async move {
+            match inner.local.run(Local::usage).await {
+                Ok(usage) => {
+                    inner.bytes.fetch_add(usage.bytes, Ordering::Relaxed);
+                    inner.objects.fetch_add(usage.objects, Ordering::Relaxed);
+                }
+                Err(cause) => tracing::warn!(%cause, "held content could not be counted"),
+            }
+        });
+    }
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner")
+            .field("local", &self.local)
+            .finish_non_exhaustive()
+    }
+}

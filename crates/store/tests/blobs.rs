@@ -1,0 +1,400 @@
+//! Blobs through the store: one fetch for all, right bytes or none, whatever upstream, disk and clients do.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a failure is a failed test"
+)]
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use common::{MIB, Upstream, canonical, chunked, content, gone, open, read, store, unreachable};
+use longshore_reference::Digest;
+use longshore_store::{Error, Options, Outcome, Policy, Refusal, Store};
+use proptest::prelude::*;
+
+fn path_of(root: &Path, digest: Digest) -> PathBuf {
+    let hex = digest.hex().to_string();
+    root.join("blobs/sha256").join(&hex[..2]).join(hex)
+}
+
+/// Files below the spool, locks aside.
+fn spooled(root: &Path) -> usize {
+    let folders = fs::read_dir(root.join("spool"))
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.path().is_dir());
+    folders
+        .map(|folder| fs::read_dir(folder.path()).unwrap().count() - 1)
+        .sum()
+}
+
+#[tokio::test]
+async fn a_miss_becomes_a_hit() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, bytes) = (store(&folder).await, content(3 * MIB));
+    let (canonical, upstream) = (canonical("app", &bytes), Upstream::of(&bytes));
+    let blob = open(&store, &canonical, &upstream).await.unwrap();
+    assert_eq!(
+        (blob.outcome(), blob.size()),
+        (Outcome::Miss, Some(bytes.len() as u64))
+    );
+    assert_eq!(read(&blob, 0, None).await.unwrap(), bytes);
+    store.close().await;
+    drop(blob);
+
+    let store = Store::open(Options::new(folder.path())).await.unwrap();
+    let down = Upstream::refusing(unreachable);
+    let blob = open(&store, &canonical, &down).await.unwrap();
+    assert_eq!(blob.outcome(), Outcome::Hit);
+    assert_eq!(read(&blob, 0, None).await.unwrap(), bytes);
+    assert_eq!(read(&blob, 17, Some(4711)).await.unwrap(), bytes[17..4711]);
+    assert_eq!((upstream.fetches(), down.fetches()), (1, 0));
+    assert_eq!(spooled(folder.path()), 0);
+}
+
+#[tokio::test]
+async fn joiners_at_any_offset_share_one_fetch() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, bytes) = (store(&folder).await, content(4 * MIB));
+    let canonical = canonical("app", &bytes);
+    let (upstream, sender) = Upstream::by_hand(Some(bytes.len() as u64));
+    let (first, half) = (open(&store, &canonical, &upstream), bytes.slice(..2 * MIB));
+    sender.send(Ok(half.clone())).unwrap();
+    let first = first.await.unwrap();
+    let mut reader = first.read(0, None);
+    let mut got = Vec::new();
+    while got.len() < 2 * MIB {
+        got.extend_from_slice(&reader.chunk().await.unwrap().unwrap());
+    }
+    assert_eq!(
+        got, half,
+        "the first half arrives before the second one has left upstream"
+    );
+
+    let late = open(&store, &canonical, &upstream).await.unwrap();
+    assert_eq!(late.outcome(), Outcome::Joined);
+    assert_eq!(
+        read(&late, 5, Some(MIB as u64)).await.unwrap(),
+        bytes[5..MIB],
+        "a range of what has landed"
+    );
+    drop((first, reader));
+    sender.send(Ok(bytes.slice(2 * MIB..))).unwrap();
+    drop(sender);
+    assert_eq!(
+        read(&late, 3 * MIB as u64, None).await.unwrap(),
+        bytes[3 * MIB..]
+    );
+    assert_eq!(read(&late, 0, None).await.unwrap(), bytes);
+    assert_eq!(upstream.fetches(), 1);
+}
+
+#[tokio::test]
+async fn a_fill_outlives_its_clients() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, bytes) = (store(&folder).await, content(2 * MIB));
+    let canonical = canonical("app", &bytes);
+    let (upstream, sender) = Upstream::by_hand(Some(bytes.len() as u64));
+    drop(open(&store, &canonical, &upstream).await.unwrap());
+    sender.send(Ok(bytes.clone())).unwrap();
+    drop(sender);
+    let blob = open(&store, &canonical, &upstream).await.unwrap();
+    assert_eq!(read(&blob, 0, None).await.unwrap(), bytes);
+    assert_eq!(upstream.fetches(), 1);
+}
+
+#[tokio::test]
+async fn wrong_bytes_never_complete_and_are_not_kept() {
+    let right = content(3 * MIB);
+    let mut wrong = right.to_vec();
+    wrong[MIB] ^= 1;
+    let longer = [&right[..], b"x"].concat();
+    for (name, sent, size) in [
+        ("wrong", wrong, Some(right.len())),
+        ("short", right[..2 * MIB].to_vec(), Some(right.len())),
+        ("long", longer, Some(right.len())),
+        ("short of unknown size", right[..2 * MIB].to_vec(), None),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, canonical) = (store(&folder).await, canonical("app", &right));
+        let sent = Bytes::from(sent);
+        let upstream = Upstream::new(move |_| Ok((size.map(|size| size as u64), chunked(&sent))));
+        let blob = open(&store, &canonical, &upstream).await.unwrap();
+        let (got, error) = read(&blob, 0, None).await.unwrap_err();
+        assert!(matches!(error, Error::Mismatch { .. }), "{name}: {error:?}");
+        assert!(
+            got.len() <= right.len() - 4096,
+            "{name}: the last bytes were held back"
+        );
+        let part = store
+            .blob(&canonical, false, &Policy::default(), upstream.ask())
+            .await;
+        assert!(matches!(part, Err(Error::Distrusted { .. })), "{name}");
+
+        let honest = Upstream::of(&right);
+        let blob = loop {
+            match open(&store, &canonical, &honest).await {
+                // The failed fill is taken off the list after its readers know.
+                Err(Error::Mismatch { .. }) => tokio::task::yield_now().await,
+                done => break done.unwrap(),
+            }
+        };
+        assert_eq!(read(&blob, 0, None).await.unwrap(), right, "{name}");
+        assert_eq!((upstream.fetches(), honest.fetches()), (1, 1), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_small_wrong_blob_is_refused_before_byte_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, right) = (store(&folder).await, content(1000));
+    let upstream = Upstream::of(&content(999));
+    let error = open(&store, &canonical("app", &right), &upstream)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::Mismatch { .. }), "{error:?}");
+    assert_eq!(upstream.distrusted.load(Ordering::SeqCst), 1);
+    assert!(!path_of(folder.path(), Digest::sha256(&right)).exists());
+}
+
+#[tokio::test]
+async fn an_empty_blob_is_a_blob() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, empty) = (store(&folder).await, content(0));
+    let blob = open(&store, &canonical("app", &empty), &Upstream::of(&empty))
+        .await
+        .unwrap();
+    assert_eq!(blob.size(), Some(0));
+    assert_eq!(read(&blob, 0, None).await.unwrap(), b"");
+}
+
+#[tokio::test]
+async fn content_of_another_repository_is_only_asked_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, bytes) = (store(&folder).await, content(10_000));
+    let upstream = Upstream::of(&bytes);
+    open(&store, &canonical("one", &bytes), &upstream)
+        .await
+        .unwrap();
+    for outcome in [Outcome::Revalidated, Outcome::Hit] {
+        let blob = loop {
+            match open(&store, &canonical("two", &bytes), &upstream)
+                .await
+                .unwrap()
+            {
+                // The first fill may still be committing.
+                joined if joined.outcome() == Outcome::Joined => tokio::task::yield_now().await,
+                blob => break blob,
+            }
+        };
+        assert!(blob.outcome() == outcome || blob.outcome() == Outcome::Hit);
+        assert_eq!(read(&blob, 0, None).await.unwrap(), bytes);
+    }
+    assert_eq!(
+        (upstream.fetches(), upstream.checked.load(Ordering::SeqCst)),
+        (1, 1)
+    );
+
+    let denying = Upstream::refusing(gone);
+    let error = open(&store, &canonical("three", &bytes), &denying)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::Refused(Refusal::Gone { .. })),
+        "{error:?}"
+    );
+    open(&store, &canonical("three", &bytes), &denying)
+        .await
+        .unwrap_err();
+    assert_eq!(
+        denying.checked.load(Ordering::SeqCst),
+        1,
+        "remembered for negative_ttl"
+    );
+}
+
+#[tokio::test]
+async fn a_kept_file_that_fails_is_finished_from_upstream() {
+    let bytes = content(4 * MIB);
+    for cut in [0, 1, MIB, 3 * MIB + 5] {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, canonical) = (store(&folder).await, canonical("app", &bytes));
+        read(
+            &open(&first, &canonical, &Upstream::of(&bytes))
+                .await
+                .unwrap(),
+            0,
+            None,
+        )
+        .await
+        .unwrap();
+        first.close().await;
+        let path = path_of(folder.path(), canonical.digest());
+
+        // Shorter on disk after it was opened: the descriptor's reads end early.
+        let second = Store::open(Options::new(folder.path())).await.unwrap();
+        let upstream = Upstream::of(&bytes);
+        let blob = open(&second, &canonical, &upstream).await.unwrap();
+        assert_eq!(blob.outcome(), Outcome::Hit);
+        fs::OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(cut as u64)
+            .unwrap();
+        assert_eq!(read(&blob, 0, None).await.unwrap(), bytes, "cut at {cut}");
+        assert_eq!(
+            *upstream.fetched.lock().unwrap(),
+            [cut as u64],
+            "only what is lost is fetched"
+        );
+        second.close().await;
+
+        // Shorter before it is opened: the record's size tells.
+        fs::OpenOptions::new()
+            .write(true)
+            .open(&path)
+            .unwrap()
+            .set_len(cut as u64)
+            .unwrap();
+        let third = Store::open(Options::new(folder.path())).await.unwrap();
+        let upstream = Upstream::of(&bytes);
+        let blob = open(&third, &canonical, &upstream).await.unwrap();
+        assert_eq!(
+            (blob.outcome(), blob.size()),
+            (Outcome::Hit, Some(bytes.len() as u64)),
+            "cut at {cut}"
+        );
+        assert_eq!(read(&blob, 0, None).await.unwrap(), bytes, "cut at {cut}");
+        assert_eq!(*upstream.fetched.lock().unwrap(), [cut as u64]);
+    }
+}
+
+#[tokio::test]
+async fn a_fill_that_nobody_reads_makes_room() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(Options {
+        fills_max: 1,
+        ..Options::new(folder.path())
+    })
+    .await
+    .unwrap();
+    let (one, two) = (content(2 * MIB), content(3 * MIB));
+    let (stuck, _sender) = Upstream::by_hand(Some(one.len() as u64));
+    let unread = open(&store, &canonical("app", &one), &stuck).await.unwrap();
+    drop(unread);
+    let blob = open(&store, &canonical("app", &two), &Upstream::of(&two))
+        .await
+        .unwrap();
+    assert_eq!(read(&blob, 0, None).await.unwrap(), two);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_permit_in_time_is_busy() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(Options {
+        fills_max: 1,
+        ..Options::new(folder.path())
+    })
+    .await
+    .unwrap();
+    let (one, two) = (content(2 * MIB), content(3 * MIB));
+    let (stuck, _sender) = Upstream::by_hand(Some(one.len() as u64));
+    let _read = open(&store, &canonical("app", &one), &stuck).await.unwrap();
+    let error = open(&store, &canonical("app", &two), &Upstream::of(&two))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::Busy), "{error:?}");
+}
+
+#[tokio::test]
+async fn heads_start_no_fill() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, bytes) = (store(&folder).await, content(10_000));
+    let (canonical, upstream) = (canonical("app", &bytes), Upstream::of(&bytes));
+    let size = store
+        .blob_size(&canonical, &Policy::default(), upstream.ask())
+        .await
+        .unwrap();
+    assert_eq!(size, (Some(10_000), Outcome::Miss));
+    assert_eq!((upstream.fetches(), store.usage().fills), (0, 0));
+    open(&store, &canonical, &upstream).await.unwrap();
+    store.close().await;
+    let size = store
+        .blob_size(
+            &canonical,
+            &Policy::default(),
+            Upstream::refusing(unreachable).ask(),
+        )
+        .await
+        .unwrap();
+    assert_eq!(size, (Some(10_000), Outcome::Hit));
+}
+
+#[tokio::test]
+async fn a_bucket_serves_what_the_local_tier_lost() {
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = Some("memory:///".parse().unwrap());
+    let store = Store::open(Options {
+        bucket,
+        ..Options::new(folder.path())
+    })
+    .await
+    .unwrap();
+    for len in [1000, 20 * MIB] {
+        let bytes = content(len);
+        let canonical = canonical("app", &bytes);
+        read(
+            &open(&store, &canonical, &Upstream::of(&bytes))
+                .await
+                .unwrap(),
+            0,
+            None,
+        )
+        .await
+        .unwrap();
+        let path = path_of(folder.path(), canonical.digest());
+        let down = Upstream::refusing(unreachable);
+        // The upload goes on after the answer: until it is done, the local tier has the blob.
+        let blob = loop {
+            let gone = fs::remove_file(&path).is_ok();
+            match open(&store, &canonical, &down).await {
+                Ok(blob) => break blob,
+                Err(_) if gone => panic!("the bucket did not have it when the local file went"),
+                Err(_) => tokio::task::yield_now().await,
+            }
+        };
+        assert_eq!(read(&blob, 0, None).await.unwrap(), bytes);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+    /// A tail gives what its fill brings, whatever the chunks and wherever it starts.
+    #[test]
+    fn a_tail_equals_its_fill(cuts in prop::collection::vec(1usize..400_000, 1..12), from in 0.0f64..1.0, sized in any::<bool>()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().unwrap();
+            let store = store(&folder).await;
+            let bytes = content(cuts.iter().sum());
+            let canonical = canonical("app", &bytes);
+            let (upstream, sender) = Upstream::by_hand(sized.then_some(bytes.len() as u64));
+            let mut at = 0;
+            for cut in cuts {
+                sender.send(Ok(bytes.slice(at..at + cut))).unwrap();
+                at += cut;
+            }
+            drop(sender);
+            let blob = open(&store, &canonical, &upstream).await.unwrap();
+            let start = (bytes.len() as f64 * from) as usize;
+            assert_eq!(read(&blob, start as u64, None).await.unwrap(), bytes[start..]);
+        });
+    }
+}
