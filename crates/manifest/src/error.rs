@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::Platform;
+
 /// Why a document is not understood.
 ///
 /// A document that is not understood may still be served by its digest: its bytes are not in doubt.
@@ -19,7 +21,8 @@ pub enum Error {
     /// Lists and objects are nested deeper than the limit.
     #[error("nested deeper than {depth_max} levels")]
     TooDeep {
-        /// The limit, see [`DEPTH_MAX`](crate::DEPTH_MAX).
+        /// The limit, see [`DEPTH_MAX`](crate::DEPTH_MAX) and
+        /// [`INDEX_DEPTH_MAX`](crate::INDEX_DEPTH_MAX).
         depth_max: usize,
     },
     /// Not JSON, or a part has the wrong shape; a key given twice is refused too, because
@@ -64,6 +67,47 @@ pub enum Error {
         /// The keys it must not have, quoted.
         keys: &'static str,
     },
+    /// Not a platform specifier.
+    #[error("{specifier:?}: {reason}")]
+    Platform {
+        /// What was given.
+        specifier: Box<str>,
+        /// The rule it breaks.
+        reason: &'static str,
+    },
+    /// No entry of an index fits the platform that was asked for.
+    #[error(
+        "no matching manifest for {} in the manifest list entries (there are: {})",
+        wanted.full(),
+        Listed(available)
+    )]
+    NoMatch {
+        /// The platform that was asked for.
+        wanted: Box<Platform>,
+        /// The platforms that are there, in the order of the index.
+        available: Vec<Platform>,
+    },
+    /// Too many indexes were looked into for one image.
+    #[error("more than {indexes_max} indexes nested in one")]
+    TooManyIndexes {
+        /// The limit, see [`INDEXES_MAX`](crate::INDEXES_MAX).
+        indexes_max: usize,
+    },
+}
+
+struct Listed<'a>(&'a [Platform]);
+
+impl fmt::Display for Listed<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("none");
+        }
+        for (position, platform) in self.0.iter().enumerate() {
+            let separator = if position == 0 { "" } else { ", " };
+            write!(f, "{separator}{}", platform.full())?;
+        }
+        Ok(())
+    }
 }
 
 /// What is wrong with a piece of JSON, with line and column.

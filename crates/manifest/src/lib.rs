@@ -19,21 +19,26 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod choice;
 mod descriptor;
 mod detect;
 mod error;
 mod manifest;
 mod media_type;
 mod platform;
+mod preference;
 mod schema1;
+mod windows;
 mod wire;
 
 pub use self::{
+    choice::{Choice, INDEX_DEPTH_MAX, INDEXES_MAX},
     descriptor::Descriptor,
     detect::guess,
     error::{Error, JsonError},
     manifest::{Child, DEPTH_MAX, Kind, MANIFEST_BYTES_MAX, Manifest, Role, Skipped},
     media_type::MediaType,
     platform::Platform,
+    preference::Preference,
     schema1::Schema1,
 };

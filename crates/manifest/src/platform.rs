@@ -1,14 +1,24 @@
-//! What an image runs on.
+//! What an image runs on: the type, its canonical form and the specifier syntax.
+//!
+//! The rules are those of containerd/platforms.
 
-use std::fmt;
+use std::{env::consts, fmt, str::FromStr};
+
+use crate::Error;
 
 /// What an image runs on (image-spec, `image-index.md`).
 ///
 /// ```
 /// use longshore_manifest::Platform;
 ///
-/// let pi = Platform::new("linux", "arm", "v7");
-/// assert_eq!(pi.to_string(), "linux/arm/v7");
+/// let pi: Platform = "linux/armhf".parse()?;
+/// assert_eq!(pi, Platform::new("linux", "arm", ""));
+/// assert_eq!(pi.normalised().to_string(), "linux/arm/v7");
+///
+/// let server: Platform = "windows(10.0.17763+win32k)/x86_64".parse()?;
+/// assert_eq!(server.to_string(), "windows/amd64");
+/// assert_eq!(server.full(), "windows(10.0.17763+win32k)/amd64");
+/// # Ok::<(), longshore_manifest::Error>(())
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -21,7 +31,7 @@ pub struct Platform {
     pub variant: String,
     /// Version of the operating system; of use on Windows only, else empty.
     pub os_version: String,
-    /// Features the image asks of the operating system.
+    /// Features the image asks of the operating system, or the host has.
     pub os_features: Vec<String>,
 }
 
@@ -37,6 +47,30 @@ impl Platform {
         }
     }
 
+    /// The platform this program was built for, without a variant.
+    #[must_use]
+    pub fn host() -> Self {
+        let architecture = match consts::ARCH {
+            "x86" => "386",
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            "powerpc64" if cfg!(target_endian = "little") => "ppc64le",
+            "powerpc64" => "ppc64",
+            "loongarch64" => "loong64",
+            other => other,
+        };
+        Self::new(host_os(), architecture, "")
+    }
+
+    /// The platform of this machine with the level its processor has (amd64 `v2` to `v4`): what
+    /// moby asks for where the client does not say.
+    #[must_use]
+    pub fn host_best() -> Self {
+        let mut host = Self::host();
+        host.variant = processor_level().to_owned();
+        host
+    }
+
     /// Whether nothing at all is said.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -48,16 +82,66 @@ impl Platform {
     pub fn is_unknown(&self) -> bool {
         self.os == "unknown" && self.architecture == "unknown"
     }
+
+    /// The canonical form: one spelling for each operating system, architecture and variant,
+    /// features sorted and each once. An empty operating system becomes the host's.
+    ///
+    /// ```
+    /// # use longshore_manifest::Platform;
+    /// let written = Platform::new("Linux", "aarch64", "v8");
+    /// assert_eq!(written.normalised(), Platform::new("linux", "arm64", ""));
+    /// ```
+    #[must_use]
+    pub fn normalised(&self) -> Self {
+        let (architecture, variant) = normalise_architecture(&self.architecture, &self.variant);
+        let mut os_features = self.os_features.clone();
+        os_features.sort_unstable();
+        os_features.dedup();
+        Self {
+            os: normalise_os(&self.os),
+            architecture,
+            variant,
+            os_version: self.os_version.clone(),
+            os_features,
+        }
+    }
+
+    /// Like `Display`, with version and features in parentheses behind the operating system;
+    /// `%`, `+`, `(`, `)` and `/` inside them are percent-encoded, so that it parses back.
+    #[must_use]
+    pub fn full(&self) -> String {
+        if self.os.is_empty() {
+            return self.to_string();
+        }
+        let mut features: Vec<_> = self.os_features.iter().collect();
+        features.sort_unstable();
+        let mut options = String::new();
+        encode_option(&self.os_version, &mut options);
+        for feature in features {
+            options.push('+');
+            encode_option(feature, &mut options);
+        }
+        let mut text = self.os.clone();
+        if !options.is_empty() {
+            text = format!("{text}({options})");
+        }
+        for part in [&self.architecture, &self.variant] {
+            if !part.is_empty() {
+                text.push('/');
+                text.push_str(part);
+            }
+        }
+        text
+    }
 }
 
 impl fmt::Display for Platform {
-    /// `os/architecture/variant` without the empty parts; an empty OS is `unknown`.
+    /// `os/architecture/variant` without the empty parts; `unknown` without an operating system.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.os.is_empty() {
-            "unknown"
-        } else {
-            &self.os
-        })?;
+        if self.os.is_empty() {
+            return f.write_str("unknown");
+        }
+        f.write_str(&self.os)?;
         for part in [&self.architecture, &self.variant] {
             if !part.is_empty() {
                 write!(f, "/{part}")?;
@@ -66,3 +150,230 @@ impl fmt::Display for Platform {
         Ok(())
     }
 }
+
+impl FromStr for Platform {
+    type Err = Error;
+
+    /// Parses `os[(version[+feature]*)][/architecture[/variant]]`, or an architecture alone.
+    ///
+    /// Other than [`Platform::normalised`], `arm` and `armhf` stay without the variant `v7` where
+    /// none is written, and `arm64/v8` keeps its `v8`. What is not written comes from the host.
+    fn from_str(specifier: &str) -> Result<Self, Error> {
+        let refuse = |reason| Error::Platform {
+            specifier: specifier.into(),
+            reason,
+        };
+        if specifier.contains('*') {
+            return Err(refuse("wildcards are not supported"));
+        }
+        let mut parts = specifier.splitn(4, '/');
+        let first = parts.next().unwrap_or_default();
+        let rest: Vec<_> = parts.collect();
+        let mut platform =
+            parse_os(first).ok_or_else(|| refuse("invalid operating system component"))?;
+        if !rest.iter().all(|part| is_component(part)) {
+            return Err(refuse("invalid component"));
+        }
+        match rest.as_slice() {
+            [] if OPERATING_SYSTEMS.contains(&platform.os.as_str()) => {
+                platform.architecture = Self::host().architecture;
+            }
+            [] => {
+                (platform.architecture, platform.variant) = parse_architecture(first);
+                if !ARCHITECTURES.contains(&platform.architecture.as_str()) {
+                    return Err(refuse("unknown operating system or architecture"));
+                }
+                host_os().clone_into(&mut platform.os);
+            }
+            [architecture] => {
+                (platform.architecture, platform.variant) = parse_architecture(architecture);
+            }
+            [architecture, variant] => {
+                let parts = normalise_architecture(architecture, variant);
+                (platform.architecture, platform.variant) = parts;
+                if platform.architecture == "arm64" && platform.variant.is_empty() {
+                    "v8".clone_into(&mut platform.variant);
+                }
+            }
+            _ => return Err(refuse("more than three components")),
+        }
+        Ok(platform)
+    }
+}
+
+fn host_os() -> &'static str {
+    match consts::OS {
+        "macos" => "darwin",
+        other => other,
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn processor_level() -> &'static str {
+    macro_rules! has {
+        ($($feature:tt)*) => { $(std::is_x86_feature_detected!($feature))&&* };
+    }
+    // The levels of the x86-64 psABI, without what every processor of the level has besides.
+    if !has!("cmpxchg16b" "popcnt" "sse3" "sse4.1" "sse4.2" "ssse3") {
+        ""
+    } else if !has!("avx" "avx2" "bmi1" "bmi2" "f16c" "fma" "lzcnt" "movbe" "xsave") {
+        "v2"
+    } else if !has!("avx512f" "avx512bw" "avx512cd" "avx512dq" "avx512vl") {
+        "v3"
+    } else {
+        "v4"
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn processor_level() -> &'static str {
+    ""
+}
+
+fn normalise_os(os: &str) -> String {
+    match os.to_ascii_lowercase().as_str() {
+        "" => host_os().to_owned(),
+        "macos" => "darwin".to_owned(),
+        other => other.to_owned(),
+    }
+}
+
+fn normalise_architecture(architecture: &str, variant: &str) -> (String, String) {
+    let architecture = architecture.to_ascii_lowercase();
+    let variant = variant.to_ascii_lowercase();
+    let (architecture, variant) = match (architecture.as_str(), variant.as_str()) {
+        ("i386", _) => ("386", ""),
+        ("x86_64" | "x86-64" | "amd64", "v1") => ("amd64", ""),
+        ("x86_64" | "x86-64" | "amd64", other) => ("amd64", other),
+        ("aarch64" | "arm64", "8" | "v8" | "v8.0") => ("arm64", ""),
+        ("aarch64" | "arm64", "9" | "9.0" | "v9.0") => ("arm64", "v9"),
+        ("aarch64" | "arm64", other) => ("arm64", other),
+        ("armhf", _) => ("arm", "v7"),
+        ("armel", _) => ("arm", "v6"),
+        ("arm", "" | "7") => ("arm", "v7"),
+        ("arm", "5") => ("arm", "v5"),
+        ("arm", "6") => ("arm", "v6"),
+        ("arm", "8") => ("arm", "v8"),
+        other => other,
+    };
+    (architecture.to_owned(), variant.to_owned())
+}
+
+/// An architecture without a variant: `v7` stays unwritten.
+fn parse_architecture(architecture: &str) -> (String, String) {
+    let (architecture, mut variant) = normalise_architecture(architecture, "");
+    if architecture == "arm" && variant == "v7" {
+        variant.clear();
+    }
+    (architecture, variant)
+}
+
+/// Parses `os[(version[+feature]*)]`.
+fn parse_os(component: &str) -> Option<Platform> {
+    let (os, options) = match component.split_once('(') {
+        Some((os, options)) => (os, options.strip_suffix(')')?),
+        None => (component, ""),
+    };
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    let is_option = |byte: u8| is_name(byte) || matches!(byte, b'.' | b'%' | b'+');
+    if os.is_empty() || !os.bytes().all(is_name) || !options.bytes().all(is_option) {
+        return None;
+    }
+    let mut options = options.split('+');
+    let os_version = decode_option(options.next().unwrap_or_default())?;
+    let feature = |feature: &str| decode_option(feature).filter(|feature| !feature.is_empty());
+    let os_features = options.map(feature).collect::<Option<_>>()?;
+    Some(Platform {
+        os: normalise_os(os),
+        os_version,
+        os_features,
+        ..Platform::default()
+    })
+}
+
+fn is_component(part: &str) -> bool {
+    let is_valid = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-');
+    !part.is_empty() && part.bytes().all(is_valid)
+}
+
+fn encode_option(option: &str, text: &mut String) {
+    for char in option.chars() {
+        match char {
+            '%' => text.push_str("%25"),
+            '+' => text.push_str("%2B"),
+            '(' => text.push_str("%28"),
+            ')' => text.push_str("%29"),
+            '/' => text.push_str("%2F"),
+            other => text.push(other),
+        }
+    }
+}
+
+fn decode_option(option: &str) -> Option<String> {
+    let mut decoded = Vec::with_capacity(option.len());
+    let mut bytes = option.bytes();
+    let digit = |byte: Option<u8>| {
+        char::from(byte?)
+            .to_digit(16)
+            .and_then(|d| u8::try_from(d).ok())
+    };
+    while let Some(byte) = bytes.next() {
+        decoded.push(match byte {
+            b'%' => (digit(bytes.next())? << 4) | digit(bytes.next())?,
+            other => other,
+        });
+    }
+    String::from_utf8(decoded).ok()
+}
+
+/// What Go calls operating systems.
+const OPERATING_SYSTEMS: [&str; 17] = [
+    "aix",
+    "android",
+    "darwin",
+    "dragonfly",
+    "freebsd",
+    "hurd",
+    "illumos",
+    "ios",
+    "js",
+    "linux",
+    "nacl",
+    "netbsd",
+    "openbsd",
+    "plan9",
+    "solaris",
+    "windows",
+    "zos",
+];
+
+/// What Go calls architectures.
+const ARCHITECTURES: [&str; 24] = [
+    "386",
+    "amd64",
+    "amd64p32",
+    "arm",
+    "arm64",
+    "arm64be",
+    "armbe",
+    "loong64",
+    "mips",
+    "mips64",
+    "mips64le",
+    "mips64p32",
+    "mips64p32le",
+    "mipsle",
+    "ppc",
+    "ppc64",
+    "ppc64le",
+    "riscv",
+    "riscv64",
+    "s390",
+    "s390x",
+    "sparc",
+    "sparc64",
+    "wasm",
+];
+
+#[cfg(test)]
+mod tests;
