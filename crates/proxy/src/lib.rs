@@ -1,3 +1,5 @@
 //! longshore-proxy
 
+pub mod names;
 pub mod range;
+pub mod route;
