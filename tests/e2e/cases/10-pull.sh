@@ -1,0 +1,36 @@
+# Every client pulls through the proxy from both registries; upstream sends each object once; then the registry is
+# stopped, the client emptied, and it pulls the same again.
+# shellcheck shell=bash
+
+# pull_case REGISTRY CLIENT
+pull_case() {
+    local registry=$1 client=$2
+    upstream_start "$registry"
+    # A tag is asked after at every pull, so that the second round really meets an upstream that is gone.
+    proxy_start_empty 'revalidate = "0s"'
+    "${client}_start"
+    "${client}_empty"
+
+    client_pull_by_tag "$client" many
+    client_pull_by_digest "$client" big
+    client_pull_by_tag "$client" multi
+    client_pull_by_digest "$client" list
+    fetched_once many big multi list
+    upstream_stop
+
+    "${client}_empty"
+    client_pull_by_tag "$client" multi
+    client_pull_by_digest "$client" many
+    client_pull_by_digest "$client" list
+    client_pull_by_digest "$client" big
+    "${client}_empty"
+    client_pull_by_tag "$client" many
+    client_pull_by_digest "$client" multi
+    "${client}_empty"
+}
+
+for registry in debian v3; do
+    for client in "${CLIENTS[@]}"; do
+        add_case "pull/$registry/$client" pull_case "$registry" "$client"
+    done
+done

@@ -1,0 +1,68 @@
+# The program under test: started afresh by each case, always at the same address.
+# shellcheck shell=bash
+
+# E2E_PROXY=registry puts a registry that holds the images in its place, to try the clients without the proxy: it
+# answers without an upstream and knows no names of upstreams, so only the cases `pull/…` can succeed.
+stand_in() { [[ ${E2E_PROXY:-longshore} == registry ]]; }
+
+# proxy_start [LINE]...   the proxy with what its store holds; the lines are added to the [defaults] of its configuration.
+proxy_start() {
+    proxy_stop
+    if stand_in; then
+        proxy_start_stand_in
+    else
+        mkdir -p "$work/store"
+        cat >"$work/longshore.toml" <<TOML
+[store]
+$(store_lines)
+[defaults]
+$(printf '%s\n' "$@")
+[upstreams."docker.io"]
+endpoints = ["http://127.0.0.1:$GATE_PORT"]
+[upstreams."up.test"]
+endpoints = ["http://127.0.0.1:$GATE_PORT"]
+TOML
+        LONGSHORE_LOG=${LONGSHORE_LOG:-info} daemon proxy "$LONGSHORE_BIN" serve \
+            --config "$work/longshore.toml" --listen "127.0.0.1:$PROXY_PORT"
+    fi
+    wait_for 20 "the proxy to answer" answers "http://127.0.0.1:$PROXY_PORT/v2/"
+}
+
+store_lines() {
+    if [[ ${STORE:-file} == s3 ]]; then
+        printf 'url = "s3://longshore/cache"\nspool = "%s"\n' "$work/store"
+    else
+        printf 'url = "file://%s"\n' "$work/store"
+    fi
+}
+
+proxy_start_stand_in() {
+    sed "s/addr: .*/addr: 127.0.0.1:$PROXY_PORT/" "$work/registry.yml" >"$work/proxy.yml"
+    OTEL_TRACES_EXPORTER=none daemon proxy "$tools/registry" serve "$work/proxy.yml"
+}
+
+# proxy_stop [SIGNAL]
+proxy_stop() { stop proxy "${1:-TERM}"; }
+
+# A proxy that has never seen anything.
+proxy_start_empty() {
+    proxy_stop
+    store_wipe
+    proxy_start "$@"
+}
+
+# With STORE=s3 this is the local tier only.
+store_wipe() { rm -rf --one-file-system "$work/store"; }
+
+# ask METHOD PATH [CURL-OPTION]...   prints the status; the body is in $work/body, the headers in $work/headers.
+ask() {
+    local method=$1 path=$2 option=()
+    shift 2
+    [[ $method == HEAD ]] && option=(--head)
+    : >"$work/body"
+    limit 60 curl -sS -X "$method" "${option[@]}" -o "$work/body" -D "$work/headers" -w '%{http_code}' "$@" \
+        "http://127.0.0.1:$PROXY_PORT$path"
+}
+
+# header NAME   of the last answer.
+header() { sed -n "s/^$1: *//Ip" "$work/headers" | tr -d '\r' | tail -n 1; }
