@@ -93,6 +93,62 @@ pub enum Error {
         /// The limit, see [`INDEXES_MAX`](crate::INDEXES_MAX).
         indexes_max: usize,
     },
+    /// Not base64.
+    #[error("{part} is not base64")]
+    Base64 {
+        /// Which part of the document.
+        part: &'static str,
+    },
+    /// A signed document whose signatures do not say what they sign.
+    #[error("{reason}")]
+    Signed {
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// A signature has no usable public key.
+    #[error("{reason}")]
+    Key {
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// A signature is not good.
+    #[error("invalid signature by key {key}")]
+    Signature {
+        /// Identifier of the key.
+        key: Box<str>,
+    },
+    /// A schema 1 document of another version, or none.
+    #[error("unsupported schema version {}", found.unwrap_or_default())]
+    SchemaVersion {
+        /// The version inside.
+        found: Option<u64>,
+    },
+    /// The layers and the history of a schema 1 document do not go together.
+    #[error("{reason}")]
+    Chain {
+        /// What is wrong.
+        reason: &'static str,
+    },
+    /// The id of a v1 image is not 64 hexadecimal digits.
+    #[error("image ID {id:?} is invalid")]
+    ImageId {
+        /// The id as it was written.
+        id: Box<str>,
+    },
+    /// A v1 image is in a chain more than once, with others between.
+    #[error("ID {id} appears multiple times in manifest")]
+    RepeatedId {
+        /// The id.
+        id: Box<str>,
+    },
+    /// A v1 image is not the child of the one below it.
+    #[error("invalid parent ID. Expected {expected}, got {found}")]
+    Parent {
+        /// Id of the image below.
+        expected: Box<str>,
+        /// The parent the image names.
+        found: Box<str>,
+    },
 }
 
 struct Listed<'a>(&'a [Platform]);

@@ -20,9 +20,11 @@
 #![forbid(unsafe_code)]
 
 mod choice;
+mod der;
 mod descriptor;
 mod detect;
 mod error;
+mod go_json;
 mod manifest;
 mod media_type;
 mod platform;
@@ -40,5 +42,5 @@ pub use self::{
     media_type::MediaType,
     platform::Platform,
     preference::Preference,
-    schema1::Schema1,
+    schema1::{Key, Schema1, Signature, Step},
 };

@@ -140,7 +140,12 @@ impl Manifest {
                 Kind::Index
             }
             MediaType::Schema1 | MediaType::Schema1Signed => {
-                let schema1 = Schema1::decode(&bytes)?;
+                let schema1 = Schema1::decode(bytes.clone())?;
+                if media_type == MediaType::Schema1Signed && schema1.signatures().is_empty() {
+                    return Err(Error::Signed {
+                        reason: "missing signature key",
+                    });
+                }
                 found.children.extend(schema1.children());
                 found.schema1 = Some(Box::new(schema1));
                 Kind::Schema1

@@ -1,0 +1,413 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const EMPTY_TAR: &str = "sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4";
+
+/// The key of the example in distribution's documentation of schema 1.
+const JWK: &str = r#"{"crv": "P-256", "kid": "OD6I:6DRK:JXEJ:KBM4:255X:NSAA:MUSF:E4VM:ZI6W:CUN2:L4Z6:LSF4",
+    "kty": "EC", "x": "3gAwX48IQ5oaYQAYSxor6rYYc_6yjuLCjtQ9LUakg4A", "y": "t72ge6kIA1XOjqjVoEOiPPAURltJFBMGDSQvEGVB010"}"#;
+
+fn id(digit: char) -> String {
+    digit.to_string().repeat(64)
+}
+
+/// A document from `(id, parent, further keys)`, newest first.
+fn document(steps: &[(char, &str, &str)]) -> String {
+    let entry = |(digit, parent, more): &(char, &str, &str)| {
+        let v1 = format!(r#"{{"id":"{}","parent":"{parent}"{more}}}"#, id(*digit));
+        format!(
+            r#"{{"v1Compatibility":{}}}"#,
+            serde_json::to_string(&v1).unwrap()
+        )
+    };
+    let history: Vec<_> = steps.iter().map(entry).collect();
+    let layers = vec![format!(r#"{{"blobSum":"{EMPTY_TAR}"}}"#); steps.len()];
+    format!(
+        "{{\n   \"schemaVersion\": 1,\n   \"name\": \"a/b\",\n   \"tag\": \"c\",\n   \"architecture\": \"amd64\",\n   \
+         \"fsLayers\": [{}],\n   \"history\": [{}]\n}}",
+        layers.join(","),
+        history.join(","),
+    )
+}
+
+fn decode(document: &str) -> Result<Schema1, Error> {
+    Schema1::decode(Bytes::copy_from_slice(document.as_bytes()))
+}
+
+fn ids(schema1: &Schema1) -> String {
+    let steps = schema1.steps().unwrap();
+    steps
+        .iter()
+        .map(|step| step.id.chars().next().unwrap())
+        .collect()
+}
+
+fn sign(schema1: &Schema1) -> String {
+    let signer = |_: &[u8]| Ok::<_, ()>(b"not a signature".to_vec());
+    let signed = schema1.sign("2016-01-01T00:00:00Z", "ES256", JWK, signer);
+    String::from_utf8(signed.unwrap().unwrap()).unwrap()
+}
+
+#[test]
+fn steps_are_base_first_and_each_once() {
+    let [a, b] = [id('a'), id('b')];
+    let text = document(&[
+        ('c', &b, r#","throwaway":true,"Size":5"#),
+        ('b', &a, r#","Size":0"#),
+        ('b', &a, r#","throwaway":false,"Size":0"#),
+        ('a', "", ""),
+    ]);
+    let schema1 = decode(&text).unwrap();
+    assert_eq!(ids(&schema1), "abc");
+    let steps = schema1.steps().unwrap();
+    let empty: Vec<_> = steps.iter().map(Step::is_empty).collect();
+    assert_eq!(
+        empty,
+        [None, Some(false), Some(true)],
+        "of equal ids the base-most stays"
+    );
+    assert_eq!(
+        (schema1.name(), schema1.tag(), schema1.architecture()),
+        ("a/b", "c", "amd64")
+    );
+}
+
+#[test]
+fn broken_chains() {
+    let [a, b, c] = [id('a'), id('b'), id('c')];
+    let table = [
+        (
+            document(&[('a', &b, "")]),
+            "invalid parent ID in the base layer of the image".to_owned(),
+        ),
+        (
+            document(&[('a', &b, ""), ('b', &a, ""), ('a', "", "")]),
+            format!("ID {a} appears multiple times in manifest"),
+        ),
+        (
+            document(&[('c', &b, ""), ('b', "", ""), ('a', "", "")]),
+            format!("invalid parent ID. Expected {a}, got "),
+        ),
+        (document(&[]), "no FSLayers in manifest".into()),
+        (
+            document(&[('a', "", "")]).replace("\"history\": [", "\"history\": [{},"),
+            "length of history not equal to number of layers".into(),
+        ),
+        (
+            document(&[('a', "", "")]).replace("\"schemaVersion\": 1", "\"schemaVersion\": 2"),
+            "unsupported schema version 2".into(),
+        ),
+        (
+            document(&[('é', "", "")]),
+            format!("image ID {:?} is invalid", id('é')),
+        ),
+        (
+            document(&[('a', "", ",")]),
+            "v1Compatibility is not readable".into(),
+        ),
+    ];
+    for (text, expected) in table {
+        assert_eq!(
+            decode(&text).unwrap().steps().unwrap_err().to_string(),
+            expected,
+            "{text}"
+        );
+    }
+    let windows = decode(&document(&[('a', &c, r#","os":"windows""#)])).unwrap();
+    assert_eq!(ids(&windows), "a", "the base of Windows may have a parent");
+}
+
+#[test]
+fn a_signed_document_gives_its_payload_back() {
+    let text = document(&[('a', "", "")]);
+    let signed = sign(&decode(&text).unwrap());
+    let expected_start = text.strip_suffix("\n}").unwrap();
+    let rest = signed.strip_prefix(expected_start).unwrap();
+    assert!(
+        rest.starts_with(
+            ",\n   \"signatures\": [\n      {\n         \"header\": {\n            \"jwk\": {"
+        ),
+        "{rest}"
+    );
+    assert!(rest.ends_with("\n      }\n   ]\n}"), "{rest}");
+
+    let read = decode(&signed).unwrap();
+    assert_eq!(read.payload(), text.as_bytes());
+    assert_eq!(read.signed_form().unwrap(), signed.as_bytes());
+    let key = read.signatures()[0].key().unwrap();
+    assert_eq!(
+        key.id(),
+        "OD6I:6DRK:JXEJ:KBM4:255X:NSAA:MUSF:E4VM:ZI6W:CUN2:L4Z6:LSF4"
+    );
+
+    let extended = signed.replace("\"signatures\"", "\"name\": \"other\", \"signatures\"");
+    let read = decode(&extended).unwrap();
+    assert_eq!(
+        (read.name(), read.payload().as_ref()),
+        ("a/b", text.as_bytes())
+    );
+}
+
+#[test]
+fn a_document_on_one_line_is_signed_on_one_line() {
+    let text = r#"{"schemaVersion":1,"name":"a/b"}"#;
+    let signed = sign(&decode(text).unwrap());
+    assert!(
+        signed.starts_with(r#"{"schemaVersion":1,"name":"a/b","signatures":[{"header":{"jwk":{"#)
+    );
+    assert_eq!(decode(&signed).unwrap().payload(), text.as_bytes());
+}
+
+#[test]
+fn signatures_that_do_not_agree() {
+    let signed = |blocks: &[(&str, &str)]| {
+        let block = |(len, tail): &(&str, &str)| {
+            let protected = format!(r#"{{"formatLength":{len},"formatTail":"{tail}"}}"#);
+            let protected = base64::Engine::encode(&base64::prelude::BASE64_URL_SAFE, protected);
+            format!(r#"{{"protected":"{protected}"}}"#)
+        };
+        let blocks: Vec<_> = blocks.iter().map(block).collect();
+        decode(&format!(r#"{{"a":1,"signatures":[{}]}}"#, blocks.join(",")))
+    };
+    assert_eq!(
+        signed(&[("6", "fQ"), ("6", "f Q\\n")])
+            .unwrap()
+            .payload()
+            .as_ref(),
+        b"{\"a\":1}"
+    );
+    let table: [(&[(&str, &str)], &str); 7] = [
+        (&[("6", "fQ"), ("5", "fQ")], "conflicting format length"),
+        (&[("6", "fQ"), ("6", "IH0")], "conflicting format tail"),
+        (&[("600", "fQ")], "invalid format length"),
+        (&[("-6", "fQ")], "invalid format length"),
+        (&[("6", "f")], "formatTail is not base64"),
+        (&[], "no signatures"),
+        (&[("5", "fQ")], "schema 1 payload is not readable"),
+    ];
+    for (blocks, expected) in table {
+        assert_eq!(
+            signed(blocks).unwrap_err().to_string(),
+            expected,
+            "{blocks:?}"
+        );
+    }
+}
+
+#[test]
+fn keys() {
+    let ec = |crv: &str, x: &str| {
+        Key::from_jwk(&format!(
+            r#"{{"kty":"EC","crv":"{crv}","x":"{x}","y":"{x}"}}"#
+        ))
+    };
+    let table = [
+        (ec("P-256", &"A".repeat(43)), None),
+        (ec("P-384", &"A".repeat(64)), None),
+        (ec("P-521", &"A".repeat(88)), None),
+        (
+            ec("P-256", "AAAA"),
+            Some("wrong number of octets in a coordinate"),
+        ),
+        (ec("P-224", "AAAA"), Some("unknown curve")),
+        (ec("P-256", "!"), Some("jwk is not base64")),
+        (
+            Key::from_jwk(r#"{"kty":"RSA","n":"AQAB","e":"AQAB"}"#),
+            None,
+        ),
+        (Key::from_jwk(r#"{"kty":"oct"}"#), Some("unknown key type")),
+        (Key::from_jwk("[]x"), Some("jwk is not readable")),
+        (
+            Key::from_jwk(&JWK.replace("OD6I", "OD6J")),
+            Some("key id does not match"),
+        ),
+        (Key::from_certificate("!"), Some("x5c is not base64")),
+        (
+            Key::from_certificate("MAA="),
+            Some("unreadable certificate"),
+        ),
+    ];
+    for (key, expected) in table {
+        match expected {
+            None => {
+                let key = key.unwrap();
+                let read = Key::from_certificate(&certificate(&key)).unwrap();
+                assert_eq!(read, key, "a certificate gives the same key");
+            }
+            Some(expected) => assert_eq!(key.unwrap_err().to_string(), expected),
+        }
+    }
+}
+
+/// A certificate around a key, with nothing else in it.
+fn certificate(key: &Key) -> String {
+    use crate::der::{SEQUENCE, element, unsigned};
+    let empty = element(SEQUENCE, &[]);
+    let version = element(0xa0, &[&unsigned(&[2])]);
+    let parts = [
+        &*version,
+        &unsigned(&[1]),
+        &empty,
+        &empty,
+        &empty,
+        &empty,
+        key.info(),
+    ];
+    let der = element(SEQUENCE, &[&element(SEQUENCE, &parts), &empty, &[3, 1, 0]]);
+    base64::Engine::encode(&base64::prelude::BASE64_STANDARD, der)
+}
+
+#[cfg(feature = "signatures")]
+mod signed {
+    use aws_lc_rs::{
+        rand::SystemRandom,
+        rsa::KeySize,
+        signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair, RsaEncoding, RsaKeyPair},
+    };
+    use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+
+    use super::*;
+    use crate::der::{INTEGER, Reader, SEQUENCE};
+
+    fn signed_by_ec(algorithm: &str, crv: &str, signing: &'static EcdsaSigningAlgorithm) -> String {
+        let pair = EcdsaKeyPair::generate(signing).unwrap();
+        let point = pair.public_key().as_ref();
+        let (x, y) = point[1..].split_at(point.len() / 2);
+        let [x, y] = [x, y].map(|half| BASE64_URL_SAFE_NO_PAD.encode(half));
+        let jwk = format!(r#"{{"kty":"EC","crv":"{crv}","x":"{x}","y":"{y}"}}"#);
+        let signer = |bytes: &[u8]| {
+            Ok::<_, ()>(
+                pair.sign(&SystemRandom::new(), bytes)
+                    .unwrap()
+                    .as_ref()
+                    .to_vec(),
+            )
+        };
+        signed(algorithm, &jwk, signer)
+    }
+
+    fn signed_by_rsa(
+        algorithm: &str,
+        encoding: &'static dyn RsaEncoding,
+        pair: &RsaKeyPair,
+    ) -> String {
+        let mut numbers = Reader(
+            Reader(pair.public_key().as_ref())
+                .expect(SEQUENCE)
+                .unwrap()
+                .content,
+        );
+        let [n, e] = [(); 2].map(|()| numbers.expect(INTEGER).unwrap().content);
+        let [n, e] = [n, e].map(|number| BASE64_URL_SAFE_NO_PAD.encode(number));
+        let jwk = format!(r#"{{"kty":"RSA","n":"{n}","e":"{e}"}}"#);
+        let signer = |bytes: &[u8]| {
+            let mut raw = vec![0; pair.public_modulus_len()];
+            pair.sign(encoding, &SystemRandom::new(), bytes, &mut raw)
+                .unwrap();
+            Ok::<_, ()>(raw)
+        };
+        signed(algorithm, &jwk, signer)
+    }
+
+    fn signed(
+        algorithm: &str,
+        jwk: &str,
+        signer: impl FnOnce(&[u8]) -> Result<Vec<u8>, ()>,
+    ) -> String {
+        let schema1 = decode(&document(&[('a', "", "")])).unwrap();
+        let signed = schema1
+            .sign("2016-01-01T00:00:00Z", algorithm, jwk, signer)
+            .unwrap()
+            .unwrap();
+        String::from_utf8(signed).unwrap()
+    }
+
+    #[test]
+    fn good_signatures_verify_and_others_do_not() {
+        let rsa = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+        let documents = [
+            signed_by_ec(
+                "ES256",
+                "P-256",
+                &signature::ECDSA_P256_SHA256_FIXED_SIGNING,
+            ),
+            signed_by_ec(
+                "ES384",
+                "P-384",
+                &signature::ECDSA_P384_SHA384_FIXED_SIGNING,
+            ),
+            signed_by_ec(
+                "ES512",
+                "P-521",
+                &signature::ECDSA_P521_SHA512_FIXED_SIGNING,
+            ),
+            signed_by_rsa("RS256", &signature::RSA_PKCS1_SHA256, &rsa),
+            signed_by_rsa("RS384", &signature::RSA_PKCS1_SHA384, &rsa),
+            signed_by_rsa("RS512", &signature::RSA_PKCS1_SHA512, &rsa),
+        ];
+        for document in documents {
+            let schema1 = decode(&document).unwrap();
+            let key = schema1.signatures()[0].key().unwrap();
+            assert_eq!(
+                schema1.verify().unwrap(),
+                std::slice::from_ref(&key),
+                "{document}"
+            );
+
+            let jwk_at = document.find("\"jwk\":").unwrap();
+            let alg_at = document.find(",\n            \"alg\"").unwrap();
+            let chained = format!(
+                "{}\"x5c\": [\"{}\"]{}",
+                &document[..jwk_at],
+                certificate(&key),
+                &document[alg_at..],
+            );
+            assert_eq!(
+                decode(&chained).unwrap().verify().unwrap(),
+                std::slice::from_ref(&key),
+                "by certificate"
+            );
+
+            let renamed = decode(&document.replace("a/b", "x/y")).unwrap();
+            let error = renamed.verify().unwrap_err().to_string();
+            assert_eq!(error, format!("invalid signature by key {}", key.id()));
+            let other = decode(&document.replace("\"ES", "\"RS")).unwrap();
+            if other.signatures()[0].algorithm() != schema1.signatures()[0].algorithm() {
+                let error = other.verify().unwrap_err().to_string();
+                assert_eq!(error, "the key does not go with the algorithm");
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_to_verify() {
+        assert!(
+            decode(&document(&[('a', "", "")]))
+                .unwrap()
+                .verify()
+                .unwrap()
+                .is_empty()
+        );
+        let keyless =
+            sign(&decode(&document(&[('a', "", "")])).unwrap()).replace("\"jwk\"", "\"j\"");
+        assert_eq!(
+            decode(&keyless).unwrap().verify().unwrap_err().to_string(),
+            "missing public key"
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn signing_keeps_any_payload(
+        name in "\\PC{0,20}", indent in "[ \t]{0,4}", space in "[ \n\t]{0,4}", end in "[ \n]{0,3}",
+    ) {
+        let name = serde_json::to_string(&name).unwrap();
+        let text = format!("{{\n{indent}\"schemaVersion\": 1, \"name\": {name}{space}}}{end}");
+        let signed = sign(&decode(&text).unwrap());
+        let read = decode(&signed).unwrap();
+        prop_assert_eq!(read.payload(), text.as_bytes());
+        prop_assert_eq!(read.signed_form().unwrap(), signed.as_bytes());
+    }
+}
