@@ -23,6 +23,8 @@ pub enum Auth {
 pub struct Bearer {
     /// Who may have a token; `None`: everyone, without asking.
     pub credentials: Option<(String, String)>,
+    /// Whether a client without credentials gets a token as well; wrong ones are refused all the same.
+    pub anonymous: bool,
     /// `expires_in` of the answer in seconds; tokens end for real too. `None`: not said, 60 s.
     pub expires_in: Option<u64>,
     /// The field that holds the token: `token` or `access_token`.
@@ -35,6 +37,7 @@ impl Default for Bearer {
     fn default() -> Self {
         Self {
             credentials: None,
+            anonymous: false,
             expires_in: Some(300),
             field: "token",
             challenge_on_objects: true,
@@ -110,8 +113,10 @@ impl Guard {
         if request.method != "GET" {
             return Answer::json(405, error_body("UNSUPPORTED", "GET only"));
         }
+        let authorization = request.header("authorization");
         if let Some((user, password)) = &bearer.credentials
-            && request.header("authorization") != Some(&basic(user, password))
+            && authorization != Some(&basic(user, password))
+            && !(bearer.anonymous && authorization.is_none())
         {
             return Answer::json(
                 401,

@@ -2,7 +2,8 @@
 //!
 //! [`Origin`] is a registry on a real socket that misbehaves on order ([`Fault`], [`Gate`]) and writes down what it
 //! was asked ([`Seen`]). [`Client`] is an HTTP client that shows every byte and every ending. Both speak HTTP/1.1
-//! themselves, because a library would refuse to tell the lies the tests need. Nothing here knows the crates under test.
+//! themselves, because a library would refuse to tell the lies the tests need. [`Proxy`] is the program under test: the
+//! binary `longshore`, run as its users run it. Nothing here knows the crates it is made of.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
@@ -32,6 +33,8 @@ mod fault;
 mod gzip;
 mod images;
 mod origin;
+mod proxy;
+mod pull;
 mod registry;
 mod wire;
 
@@ -41,4 +44,5 @@ pub use content::Content;
 pub use fault::{Fault, Gate, On};
 pub use images::{Image, Index};
 pub use origin::{Origin, PATIENCE, Seen};
+pub use proxy::{Proxy, Settings};
 pub use registry::media;

@@ -501,14 +501,20 @@ async fn bearer_auth() {
         400,
         "the service is checked"
     );
+}
 
+#[tokio::test]
+async fn tokens_for_credentials() {
+    let (origin, client, path, _) = fixture().await;
+    let asked = "/token?service=origin&scope=repository%3Ar%3Apull";
     let credentials = Some(("ann".into(), "secret".into()));
-    origin.require_bearer(Bearer {
+    let mut bearer = Bearer {
         credentials,
         expires_in: Some(0),
         challenge_on_objects: false,
-        field: "token",
-    });
+        ..Bearer::default()
+    };
+    origin.require_bearer(bearer.clone());
     assert_eq!(client.read(&path).await.header("www-authenticate"), None);
     assert!(
         client
@@ -528,12 +534,23 @@ async fn bearer_auth() {
     );
     assert_eq!(
         client
-            .with("Authorization", "Bearer token-2")
+            .with("Authorization", "Bearer token-1")
             .read(&path)
             .await
             .status,
         401,
         "it ended at once"
+    );
+    bearer.anonymous = true;
+    origin.require_bearer(bearer);
+    assert_eq!(client.read(asked).await.status, 200);
+    assert_eq!(
+        client
+            .with("Authorization", "Basic YW5uOndyb25n")
+            .read(asked)
+            .await
+            .status,
+        401
     );
     assert_eq!(client.send("POST", "/token").await.status, 405);
 }
