@@ -1,5 +1,6 @@
 //! longshore-proxy
 
+pub mod config;
 pub mod names;
 pub mod range;
 pub mod route;

@@ -1,0 +1,222 @@
+//! The configuration: read from TOML, overridden by the command line, completed with defaults, checked.
+//!
+//! A [`Config`] in the hand is whole and valid: every upstream that may be dialled is in it, the public ones too, each
+//! with its endpoints and its policy. No secret of it is ever printed.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+mod error;
+mod file;
+mod folder;
+mod resolve;
+#[cfg(test)]
+mod tests;
+mod value;
+
+pub use error::{Error, Place};
+pub use folder::data_folder;
+pub use value::{
+    Age, Endpoint, OnDeleted, OnDenied, RateLimitStatus, StoreUrl, UpstreamName, ValueError,
+};
+
+use crate::names::Names;
+
+/// Everything `longshore serve` needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where clients are served.
+    pub listen: SocketAddr,
+    /// Where metrics and health are served; with the clients' where absent.
+    pub admin_listen: Option<SocketAddr>,
+    /// Connections of clients open at the same time; more wait to be accepted.
+    pub connections_max: usize,
+    /// Where content is kept.
+    pub store: Store,
+    /// Every upstream that may be dialled: the configured ones, then the public ones that were not.
+    pub upstreams: Vec<Upstream>,
+}
+
+/// Where content is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Store {
+    /// The store as it was given.
+    pub url: StoreUrl,
+    /// The folder of the local tier: that of a `file://` store, else the one that holds `spool`.
+    pub local: PathBuf,
+    /// Where fills under way are written; on the file system of `local`.
+    pub spool: PathBuf,
+    /// Fills under way at the same time.
+    pub fills_max: usize,
+}
+
+/// One upstream, with everything it inherited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// Its name, as [`canonical`](crate::names::canonical) gives it; `*.` and a domain for all hosts of that domain.
+    pub name: String,
+    /// Mirrors first, the origin last. Empty for a wildcard: see [`endpoints_for`](Self::endpoints_for).
+    pub endpoints: Vec<Endpoint>,
+    /// What we log in with.
+    pub credentials: Option<Credentials>,
+    /// A PEM file of certificate authorities that are trusted beside the system's.
+    pub ca: Option<PathBuf>,
+    /// `Host` names by which clients address this upstream, in lower case.
+    pub hosts: Vec<String>,
+    /// Hosts that may be given the credentials as token realms, beside the endpoints' own.
+    pub realms: Vec<String>,
+    /// Whether redirects may lead from https to http and to private addresses.
+    pub insecure_redirects: bool,
+    /// When to ask it and what to make of its answers.
+    pub policy: Policy,
+}
+
+/// A user name and where its password is found.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Credentials {
+    /// The user name.
+    pub username: String,
+    /// The password.
+    pub password: Secret,
+}
+
+/// Where a secret is found.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Secret {
+    /// In the configuration itself.
+    Value(String),
+    /// In a file, to be read anew when it changes; a line end at its end does not belong to it.
+    File(PathBuf),
+    /// In an environment variable.
+    Env(String),
+}
+
+/// When to ask an upstream, and what to make of its answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Policy {
+    /// How long a tag is served without asking upstream again.
+    pub revalidate: Age,
+    /// How long past its last check a tag may be served while upstream fails.
+    pub max_stale: Age,
+    /// How long "not found" and "denied" are remembered.
+    pub negative_ttl: std::time::Duration,
+    /// How long a request may take until our headers go out.
+    pub answer_within: std::time::Duration,
+    /// What becomes of a cached tag that upstream has deleted.
+    pub on_deleted: OnDeleted,
+    /// What becomes of a cached tag that upstream denies us.
+    pub on_denied: OnDenied,
+    /// What a client is told when upstream limits us and nothing is cached.
+    pub rate_limit_status: RateLimitStatus,
+    /// Whether a stale tag is served only when all that it needs is cached.
+    pub stale_needs_whole: bool,
+}
+
+/// What the command line says instead of the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// `--listen`
+    pub listen: Option<SocketAddr>,
+    /// `--store`
+    pub store: Option<StoreUrl>,
+    /// `--upstream NAME=URL`, in the order given: the endpoints of each upstream named.
+    pub upstreams: Vec<(UpstreamName, Endpoint)>,
+}
+
+impl Config {
+    /// Reads a configuration file, or takes every default without one.
+    ///
+    /// # Errors
+    /// For a file that cannot be read or is not valid, and where no folder for the data is known.
+    pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Self, Error> {
+        let folder = data_folder();
+        let Some(file) = file else {
+            return Self::parse(Path::new(""), "", overrides, folder.as_deref());
+        };
+        let text = std::fs::read_to_string(file).map_err(|source| Error::Read {
+            file: file.to_owned(),
+            source,
+        })?;
+        Self::parse(file, &text, overrides, folder.as_deref())
+    }
+
+    /// Reads the text of a configuration file. `file` is what errors call it; `folder` is where data goes by default.
+    ///
+    /// # Errors
+    /// For a text that is not valid, and where a folder is needed and none was given.
+    pub fn parse(
+        file: &Path,
+        text: &str,
+        overrides: &Overrides,
+        folder: Option<&Path>,
+    ) -> Result<Self, Error> {
+        let parsed = toml::from_str(text).map_err(|source| error::locate(file, text, &source))?;
+        resolve::resolve(parsed, overrides, folder)
+    }
+
+    /// The names of the upstreams; an [`UpstreamId`](crate::names::UpstreamId) is an index into
+    /// [`upstreams`](Self::upstreams).
+    #[must_use]
+    pub fn names(&self) -> Names {
+        Names::new(
+            self.upstreams
+                .iter()
+                .map(|upstream| (upstream.name.as_str(), upstream.hosts.as_slice())),
+        )
+    }
+}
+
+impl Upstream {
+    /// Where to ask for repositories of `domain`, which is this upstream's name or, for a wildcard, a name it stands for.
+    #[must_use]
+    pub fn endpoints_for(&self, domain: &str) -> Vec<Endpoint> {
+        if self.endpoints.is_empty() {
+            return Endpoint::parse(&format!("https://{domain}"))
+                .into_iter()
+                .collect();
+        }
+        self.endpoints.clone()
+    }
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            revalidate: Age::Within(std::time::Duration::from_secs(60)),
+            max_stale: Age::Forever,
+            negative_ttl: std::time::Duration::from_secs(10),
+            answer_within: std::time::Duration::from_secs(10),
+            on_deleted: OnDeleted::Forget,
+            on_denied: OnDenied::Deny,
+            rate_limit_status: RateLimitStatus::ServiceUnavailable,
+            stale_needs_whole: true,
+        }
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credentials").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value(_) => f.write_str("Value(…)"),
+            Self::File(file) => f.debug_tuple("File").field(file).finish(),
+            Self::Env(name) => f.debug_tuple("Env").field(name).finish(),
+        }
+    }
+}
+
+/// Where clients are served by default.
+pub const LISTEN_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 5000);
+
+/// The default of [`Config::connections_max`].
+pub const CONNECTIONS_MAX_DEFAULT: usize = 4096;
+
+/// The default of [`Store::fills_max`].
+pub const FILLS_MAX_DEFAULT: usize = 64;
