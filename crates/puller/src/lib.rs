@@ -1,1 +1,51 @@
-//! longshore-puller
+//! Asks upstream registries (distribution specification v2) for manifests and blobs.
+//!
+//! [`Upstream`] is one configured registry: an ordered list of endpoints (mirrors first, the origin last) with what is
+//! known of each: its challenge, tokens, limits, health. [`Download`] is a blob on its way. [`Error`] names the party
+//! at fault. Who has a [`Reference`](longshore_reference::Reference) calls [`Upstream::manifest`], then
+//! [`Upstream::blob`] for what the manifest names.
+//!
+//! The crate knows nothing of storage, of clients, and of metrics systems ([`Event`]s go to an observer). It verifies
+//! manifests asked for by digest; the bytes of blobs are verified by whoever receives them.
+//!
+//! ```no_run
+//! use longshore_puller::{Config, Endpoint, Upstream};
+//! use longshore_reference::{Canonical, Reference};
+//!
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! let endpoints = vec![Endpoint::parse("https://registry-1.docker.io")?];
+//! let upstream = Upstream::new(Config::new("docker.io", endpoints))?;
+//! let reference = Reference::parse("docker.io/library/alpine:3.22")?;
+//! let fetched = upstream.manifest(&reference).await?;
+//! let manifest = longshore_manifest::Manifest::decode(fetched.media_type.as_deref(), fetched.bytes)?;
+//! for layer in manifest.layers() {
+//!     let blob = Canonical::new(reference.named().clone(), layer.digest);
+//!     let mut download = upstream.blob(&blob, 0, layer.size).await?;
+//!     while let Some(bytes) = download.chunk().await? {
+//!         println!("{} bytes", bytes.len());
+//!     }
+//! }
+//! # Ok(()) }
+//! ```
+#![forbid(unsafe_code)]
+
+mod address;
+mod auth;
+mod breaker;
+mod classify;
+mod config;
+mod download;
+mod endpoint;
+mod error;
+mod limit;
+mod range;
+mod request;
+mod transport;
+mod tries;
+mod upstream;
+
+pub use auth::credentials::{Credentials, Secret};
+pub use config::{Config, Endpoint, Event, Kind, Observer, Timeouts};
+pub use download::Download;
+pub use error::{Error, Fault, Phase, Reason, Source};
+pub use upstream::{Fetched, Head, LIST_BYTES_MAX, MANIFEST_BYTES_MAX, Passed, Upstream};

@@ -1,0 +1,165 @@
+//! Tokens: kept per (credential, realm, service, scope) until shortly before their end, one exchange in flight.
+
+use std::{
+    collections::HashMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use http::HeaderValue;
+use longshore_reference::Digest;
+use serde::Deserialize;
+use tokio::{sync::OnceCell, time::Instant};
+
+use crate::Error;
+
+/// What a token is for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Key {
+    /// Which credentials asked; `None` for the anonymous client.
+    pub(crate) login: Option<Digest>,
+    pub(crate) realm: String,
+    pub(crate) service: Option<String>,
+    pub(crate) scope: String,
+}
+
+/// What an exchange came to.
+#[derive(Debug, Clone)]
+pub(crate) struct Outcome {
+    pub(crate) result: Result<HeaderValue, Refusal>,
+    /// Until when it holds. An error that is not kept holds until the moment it was made: those who joined the
+    /// exchange see it, those who come later ask again.
+    pub(crate) until: Instant,
+}
+
+/// Why there is no token.
+#[derive(Debug, Clone)]
+pub(crate) enum Refusal {
+    /// The token endpoint answered 401 or 403.
+    Refused,
+    /// It could not be asked, or answered nonsense.
+    Failed(Error),
+}
+
+/// A token in the hand.
+pub(crate) struct Grant {
+    pub(crate) outcome: Outcome,
+    /// It was there already, so it may have ended early.
+    pub(crate) cached: bool,
+    key: Key,
+    cell: Cell,
+}
+
+/// The cache.
+#[derive(Default)]
+pub(crate) struct Tokens {
+    cells: Mutex<HashMap<Key, Cell>>,
+}
+
+type Cell = Arc<OnceCell<Outcome>>;
+
+impl Tokens {
+    /// The token for `key`; asked for by `exchange` unless it is held or on its way.
+    ///
+    /// Cancel-safe: when the caller whose exchange runs goes away, one of those who wait starts its own.
+    pub(crate) async fn obtain(&self, key: Key, exchange: impl Future<Output = Outcome>) -> Grant {
+        let cell = self.cell(&key);
+        let mut asked = false;
+        let outcome = cell
+            .get_or_init(|| {
+                asked = true;
+                exchange
+            })
+            .await
+            .clone();
+        Grant {
+            outcome,
+            cached: !asked,
+            key,
+            cell,
+        }
+    }
+
+    /// Drops a token that was not accepted, unless another has replaced it already.
+    pub(crate) fn forget(&self, grant: &Grant) {
+        let mut cells = self.lock();
+        if cells
+            .get(&grant.key)
+            .is_some_and(|cell| Arc::ptr_eq(cell, &grant.cell))
+        {
+            cells.remove(&grant.key);
+        }
+    }
+
+    fn cell(&self, key: &Key) -> Cell {
+        let now = Instant::now();
+        let mut cells = self.lock();
+        if let Some(cell) = cells.get(key)
+            && cell.get().is_none_or(|outcome| outcome.until > now)
+        {
+            return Arc::clone(cell);
+        }
+        if cells.len() >= TOKENS_MAX {
+            cells.retain(|_, cell| match cell.get() {
+                Some(outcome) => outcome.until > now,
+                None => Arc::strong_count(cell) > 1,
+            });
+        }
+        if cells.len() >= TOKENS_MAX {
+            cells.clear();
+        }
+        let cell = Cell::default();
+        cells.insert(key.clone(), Arc::clone(&cell));
+        cell
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Cell>> {
+        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens")
+            .field("len", &self.lock().len())
+            .finish()
+    }
+}
+
+/// The answer of a token endpoint (distribution's token specification; `access_token` is OAuth 2's).
+#[derive(Deserialize)]
+struct Document {
+    #[serde(default)]
+    token: Option<String>,
+    #[serde(default)]
+    access_token: Option<String>,
+    #[serde(default)]
+    expires_in: Option<serde_json::Value>,
+}
+
+/// The `Authorization` value and how long it holds, from the answer of a token endpoint; `None` when there is none.
+pub(crate) fn parse_answer(body: &[u8]) -> Option<(HeaderValue, Duration)> {
+    let document: Document = serde_json::from_slice(body).ok()?;
+    let token = [document.access_token, document.token]
+        .into_iter()
+        .flatten()
+        .find(|t| !t.is_empty())?;
+    let mut header = HeaderValue::try_from(format!("Bearer {token}")).ok()?;
+    header.set_sensitive(true);
+    let secs = match document.expires_in {
+        Some(serde_json::Value::Number(n)) => n.as_f64().unwrap_or(0.0),
+        Some(serde_json::Value::String(s)) => s.trim().parse().unwrap_or(0.0),
+        _ => 0.0,
+    };
+    let life = Duration::from_secs(secs.clamp(LIFE_SECS_MIN, LIFE_SECS_MAX) as u64);
+    // A little before the end, so that a token does not end on its way.
+    Some((header, life - (life / 10).min(MARGIN_MAX)))
+}
+
+/// What a missing or shorter `expires_in` means (distribution's token specification).
+const LIFE_SECS_MIN: f64 = 60.0;
+const LIFE_SECS_MAX: f64 = 86_400.0;
+const MARGIN_MAX: Duration = Duration::from_secs(30);
+/// Scopes are repositories: this many tokens of a few KiB at most.
+const TOKENS_MAX: usize = 4096;

@@ -1,0 +1,186 @@
+//! THE table: what an answer means, and what follows from an error (pure).
+
+use std::sync::Arc;
+
+use http::StatusCode;
+use serde::Deserialize;
+
+use crate::{
+    Error,
+    error::{Phase, Reason},
+};
+
+/// What to do after an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Ask the same endpoint again after a pause, up to [`TRIES_MAX`] times; then as `Endpoint`.
+    Retry,
+    /// Ask the next endpoint.
+    Endpoint,
+    /// This is the answer.
+    Stop,
+}
+
+/// Which endpoint said it. Only the origin's word is final: a mirror may simply not have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// Stands in for the origin.
+    Mirror,
+    /// Has the truth.
+    Origin,
+}
+
+/// What a status other than success means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Meaning {
+    Unknown { confirmed: bool },
+    Denied,
+    Limited,
+    Unreachable,
+    Misbehaved,
+}
+
+/// What follows from `error` when an endpoint of this role returned it.
+pub(crate) fn next(error: &Error, role: Role) -> Next {
+    match error {
+        Error::Unreachable { reason, .. } => match reason {
+            Reason::Connect | Reason::Lost | Reason::Status(408 | 500 | 502 | 503 | 504) => {
+                Next::Retry
+            }
+            Reason::Tls | Reason::Resting | Reason::Status(_) => Next::Endpoint,
+        },
+        // A deadline has cost the caller its patience already: no second wait at the same place.
+        Error::TimedOut {
+            phase: Phase::Connect | Phase::Headers | Phase::Body,
+            ..
+        }
+        | Error::Limited { .. }
+        | Error::Misbehaved { .. } => Next::Endpoint,
+        Error::Unknown { .. } | Error::Denied { .. } | Error::Rejected { .. } => match role {
+            Role::Mirror => Next::Endpoint,
+            Role::Origin => Next::Stop,
+        },
+        Error::Config { .. } => Next::Stop,
+    }
+}
+
+/// What `status` means when the body carried these error codes.
+pub(crate) fn meaning(status: StatusCode, reply: &Reply) -> Meaning {
+    if reply.has(&["TOOMANYREQUESTS"]) {
+        return Meaning::Limited;
+    }
+    match status.as_u16() {
+        401 | 403 => Meaning::Denied,
+        404 | 410 => Meaning::Unknown {
+            confirmed: reply.has(&UNKNOWN_CODES),
+        },
+        // The registry cannot have what it finds no valid name for.
+        400 if reply.has(&INVALID_CODES) => Meaning::Unknown { confirmed: true },
+        429 => Meaning::Limited,
+        408 | 425 | 500..=599 => Meaning::Unreachable,
+        _ => Meaning::Misbehaved,
+    }
+}
+
+/// A registry's error body (distribution specification, "Error codes").
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Reply {
+    codes: Vec<String>,
+    message: Option<String>,
+}
+
+impl Reply {
+    /// Reads what it can; a body that is something else says nothing.
+    pub(crate) fn parse(body: &[u8]) -> Self {
+        #[derive(Deserialize)]
+        struct Document {
+            errors: Vec<Item>,
+        }
+        #[derive(Deserialize)]
+        struct Item {
+            #[serde(default)]
+            code: Option<String>,
+            #[serde(default)]
+            message: Option<String>,
+        }
+        let Ok(Document { errors }) = serde_json::from_slice(body) else {
+            return Self {
+                codes: Vec::new(),
+                message: loose_message(body),
+            };
+        };
+        let message = errors.iter().find_map(|item| item.message.clone());
+        Self {
+            codes: errors.into_iter().filter_map(|item| item.code).collect(),
+            message,
+        }
+    }
+
+    /// Code and message for logs: one line, shortened.
+    pub(crate) fn detail(&self) -> Option<Arc<str>> {
+        let parts = self.codes.first().into_iter().chain(&self.message);
+        let text = parts.map(String::as_str).collect::<Vec<_>>().join(": ");
+        let text: String = text
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(DETAIL_CHARS_MAX)
+            .collect();
+        (!text.is_empty()).then(|| text.into())
+    }
+
+    /// The registry says that what we sent has ended (ECR: "Your authorization token has expired").
+    pub(crate) fn says_expired(&self) -> bool {
+        self.message
+            .as_ref()
+            .is_some_and(|m| m.to_ascii_lowercase().contains("expired"))
+    }
+
+    /// The registry says that it is the count of pulls that is exhausted, not us that are a nuisance.
+    pub(crate) fn says_pull_limit(&self) -> bool {
+        self.message
+            .as_ref()
+            .is_some_and(|m| m.to_ascii_lowercase().contains("pull rate limit"))
+    }
+
+    /// Whether any registry code is there.
+    pub(crate) fn has_code(&self) -> bool {
+        !self.codes.is_empty()
+    }
+
+    fn has(&self, wanted: &[&str]) -> bool {
+        self.codes
+            .iter()
+            .any(|code| wanted.contains(&code.as_str()))
+    }
+}
+
+/// ECR and some gateways answer `{"message": …}` or `{"Message": …}`.
+fn loose_message(body: &[u8]) -> Option<String> {
+    let document: serde_json::Value = serde_json::from_slice(body).ok()?;
+    let text = document
+        .get("message")
+        .or_else(|| document.get("Message"))?
+        .as_str()?;
+    Some(text.to_owned())
+}
+
+/// Tries at one endpoint before the next one's turn.
+pub(crate) const TRIES_MAX: u32 = 3;
+const DETAIL_CHARS_MAX: usize = 200;
+/// `NOT_FOUND` is Harbor's.
+const UNKNOWN_CODES: [&str; 6] = [
+    "MANIFEST_UNKNOWN",
+    "NAME_UNKNOWN",
+    "BLOB_UNKNOWN",
+    "NOT_FOUND",
+    "TAG_UNKNOWN",
+    "REPOSITORY_NOT_FOUND",
+];
+const INVALID_CODES: [&str; 6] = [
+    "NAME_INVALID",
+    "TAG_INVALID",
+    "DIGEST_INVALID",
+    "MANIFEST_UNKNOWN",
+    "NAME_UNKNOWN",
+    "BLOB_UNKNOWN",
+];

@@ -1,0 +1,111 @@
+//! What an endpoint's 429 means for the calls after it (pure: clocks are passed in).
+
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, SystemTime},
+};
+
+use http::{HeaderMap, header::RETRY_AFTER};
+use tokio::time::Instant;
+
+/// What a call counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ration {
+    /// A GET of a manifest: what pull limits count.
+    Pull,
+    /// Anything else.
+    Other,
+}
+
+/// The windows in which an endpoint is left alone.
+#[derive(Debug, Default)]
+pub(crate) struct Limits {
+    windows: Mutex<Windows>,
+}
+
+#[derive(Debug, Default)]
+struct Windows {
+    pull: Option<Window>,
+    all: Option<Window>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    until: Instant,
+    /// The upstream said until when. Otherwise one call a minute may find out.
+    told: bool,
+}
+
+impl Limits {
+    /// Whether a call may be made now; else how long to wait.
+    pub(crate) fn admit(&self, ration: Ration, now: Instant) -> Result<(), Duration> {
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let Windows { pull, all } = &mut *windows;
+        let pull = (ration == Ration::Pull).then_some(pull);
+        let wait = |window: &Option<Window>| window.map(|w| w.until.saturating_duration_since(now));
+        let longest = wait(all).max(pull.as_ref().and_then(|pull| wait(pull)));
+        if let Some(wait) = longest.filter(|wait| !wait.is_zero()) {
+            return Err(wait);
+        }
+        end(all, now);
+        if let Some(pull) = pull {
+            end(pull, now);
+        }
+        Ok(())
+    }
+
+    /// A 429 came. `ration` is `Pull` if it is the limit of pulls, else everything is left alone.
+    pub(crate) fn limited(&self, ration: Ration, retry_after: Option<Duration>, now: Instant) {
+        let window = Window {
+            until: now + retry_after.unwrap_or(PROBE_EVERY),
+            told: retry_after.is_some(),
+        };
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        match ration {
+            Ration::Pull => windows.pull = Some(window),
+            Ration::Other => windows.all = Some(window),
+        }
+    }
+
+    /// A call was answered with something other than 429.
+    pub(crate) fn answered(&self, ration: Ration) {
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        windows.all = None;
+        if ration == Ration::Pull {
+            windows.pull = None;
+        }
+    }
+}
+
+/// The window has passed: it is gone if its end was told, else this call is the one that finds out.
+fn end(window: &mut Option<Window>, now: Instant) {
+    *window = window.filter(|w| !w.told).map(|w| Window {
+        until: now + PROBE_EVERY,
+        ..w
+    });
+}
+
+/// `Retry-After` (RFC 9110 section 10.2.3): seconds or a date; at most an hour.
+pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    let wait = match text.parse::<f64>() {
+        Ok(secs) if secs.is_finite() => {
+            Duration::from_secs_f64(secs.clamp(0.0, RETRY_AFTER_MAX.as_secs_f64()))
+        }
+        Ok(_) => return None,
+        Err(_) => httpdate::parse_http_date(text)
+            .ok()?
+            .duration_since(now)
+            .unwrap_or_default(),
+    };
+    Some(wait.min(RETRY_AFTER_MAX))
+}
+
+/// `RateLimit-Remaining`, Docker Hub's with its window: `20;w=21600`.
+pub(crate) fn remaining(headers: &HeaderMap) -> Option<u64> {
+    let text = headers.get("ratelimit-remaining")?.to_str().ok()?;
+    text.split(';').next()?.trim().parse().ok()
+}
+
+const PROBE_EVERY: Duration = Duration::from_secs(60);
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);

@@ -1,0 +1,578 @@
+//! One exchange with one endpoint: challenges, tokens, and what a refusal means.
+
+use std::{
+    sync::Arc,
+    time::{Instant as Wall, SystemTime},
+};
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RANGE},
+};
+use reqwest::Response;
+use tokio::time::{Instant, timeout};
+
+use crate::{
+    Error, Event, Kind,
+    auth::{
+        challenge::Challenge,
+        credentials::Login,
+        token::{Grant, Refusal},
+    },
+    classify::{self, Meaning, Reply},
+    endpoint::Contact,
+    error::{Fault, Reason, Source},
+    limit::{self, Ration},
+    transport::{Failure, Followed, Request},
+    upstream::Inner,
+};
+
+/// What to ask for.
+#[derive(Debug, Clone)]
+pub(crate) struct Ask<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) method: Method,
+    /// The repository, as the reference has it.
+    pub(crate) repository: &'a str,
+    /// What follows the repository in the path, with its slash.
+    pub(crate) object: String,
+    pub(crate) query: Option<&'a str>,
+    /// The value of `Range`.
+    pub(crate) range: Option<String>,
+}
+
+/// What one exchange knows and has used up; every repetition uses up something, so it ends.
+struct Session {
+    challenge: Option<Challenge>,
+    login: Option<Login>,
+    /// The configured credentials did not help.
+    rejected: bool,
+    unreadable: Option<Source>,
+    /// A scope the registry itself named.
+    scope: Option<String>,
+    /// A token that was held already was replaced.
+    renewed: bool,
+    pinged: bool,
+    /// The storage behind a redirect refused, and the registry was asked for another redirect.
+    redirected_again: bool,
+}
+
+/// How we introduced ourselves.
+enum Sent {
+    Nothing,
+    Login(HeaderValue),
+    Token(Box<Grant>, HeaderValue),
+}
+
+/// An answer other than success, read.
+struct Refused {
+    status: StatusCode,
+    headers: HeaderMap,
+    reply: Reply,
+    own: bool,
+}
+
+impl Ask<'_> {
+    pub(crate) fn ration(&self) -> Ration {
+        match (self.kind, &self.method) {
+            (Kind::Manifest, &Method::GET) => Ration::Pull,
+            _ => Ration::Other,
+        }
+    }
+
+    fn request(&self, contact: &Contact, authorization: Option<HeaderValue>) -> Request {
+        let mut url = contact.url().clone();
+        url.set_path(&format!(
+            "{}{}{}",
+            contact.url().path(),
+            self.repository,
+            self.object
+        ));
+        url.set_query(self.query);
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static(accept(self.kind)));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if let Some(range) = self
+            .range
+            .as_ref()
+            .and_then(|range| HeaderValue::try_from(range).ok())
+        {
+            headers.insert(RANGE, range);
+        }
+        Request {
+            method: self.method.clone(),
+            url,
+            headers,
+            authorization,
+        }
+    }
+
+    fn is_answer(&self, status: StatusCode) -> bool {
+        match status {
+            StatusCode::OK => true,
+            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => self.range.is_some(),
+            _ => false,
+        }
+    }
+}
+
+impl Session {
+    async fn new(contact: &Contact) -> Self {
+        let (mut login, mut unreadable) = (None, None);
+        if let Some(credentials) = &contact.credentials {
+            match credentials.login().await {
+                Ok(read) => login = Some(read),
+                Err(error) => unreadable = Some(Arc::new(error) as Source),
+            }
+        }
+        let known_bad = login
+            .as_ref()
+            .is_some_and(|login| contact.has_rejected(&login.id, Instant::now()));
+        Self {
+            challenge: contact.challenge(),
+            rejected: unreadable.is_some() || known_bad,
+            login: login.filter(|_| !known_bad),
+            unreadable,
+            scope: None,
+            renewed: false,
+            pinged: false,
+            redirected_again: false,
+        }
+    }
+
+    /// Takes over a challenge; whether it differs from the one before.
+    fn learn(&mut self, learnt: Option<Challenge>) -> bool {
+        let Some(learnt) = learnt else { return false };
+        let mut news = self.challenge.as_ref() != Some(&learnt);
+        if let Challenge::Bearer {
+            scope: Some(scope), ..
+        } = &learnt
+        {
+            news |= self.scope.as_ref() != Some(scope);
+            self.scope = Some(scope.clone());
+        }
+        self.challenge = Some(learnt);
+        news
+    }
+}
+
+impl Inner {
+    /// Asks one endpoint, with all the exchanges that need be. The answer is a 200 (with a range also 206 or 416) that
+    /// is neither a web page nor encoded.
+    pub(crate) async fn ask(&self, contact: &Contact, ask: &Ask<'_>) -> Result<Response, Failure> {
+        let mut session = Session::new(contact).await;
+        if session.unreadable.is_some() {
+            self.observe(Event::CredentialsRejected);
+        }
+        for _ in 0..ROUNDS_MAX {
+            let sent = self.introduce(contact, &mut session, ask).await?;
+            let Followed { response, url } = self.send(contact, ask, &sent).await?;
+            let own = contact.is_own(&url);
+            if own && response.status() != StatusCode::TOO_MANY_REQUESTS {
+                contact.limits.answered(ask.ration());
+            }
+            if ask.is_answer(response.status()) {
+                return self
+                    .check(contact, response)
+                    .map_err(|error| Failure { error, own });
+            }
+            let refused = self.refused(response, own).await;
+            if self.again(contact, &mut session, &sent, &refused).await? {
+                continue;
+            }
+            return Err(self.failure(contact, ask, &session, refused));
+        }
+        Err(Failure {
+            error: self.denied(contact, &session, None),
+            own: true,
+        })
+    }
+
+    /// One request with its redirects, observed. A registry behind a redirect may want an anonymous token of its own.
+    async fn send(
+        &self,
+        contact: &Contact,
+        ask: &Ask<'_>,
+        sent: &Sent,
+    ) -> Result<Followed, Failure> {
+        let authorization = match sent {
+            Sent::Nothing => None,
+            Sent::Login(header) | Sent::Token(_, header) => Some(header.clone()),
+        };
+        let request = ask.request(contact, authorization);
+        let followed = self.exchange(contact, ask.kind, request.clone()).await?;
+        if contact.is_own(&followed.url) || followed.response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(followed);
+        }
+        let Some(Challenge::Bearer {
+            realm,
+            service,
+            scope,
+        }) = Challenge::choose(followed.response.headers())
+        else {
+            return Ok(followed);
+        };
+        let scope = scope.unwrap_or_else(|| pull_scope(ask.repository));
+        let grant = self.token(contact, None, &realm, service, scope).await;
+        let Ok(header) = grant.outcome.result else {
+            return Ok(followed);
+        };
+        let again = Request {
+            url: followed.url,
+            authorization: Some(header),
+            ..request
+        };
+        self.exchange(contact, ask.kind, again).await
+    }
+
+    /// [`Transport::follow`](crate::transport::Transport::follow), observed.
+    pub(crate) async fn exchange(
+        &self,
+        contact: &Contact,
+        kind: Kind,
+        request: Request,
+    ) -> Result<Followed, Failure> {
+        let start = Wall::now();
+        let result = self.transport.follow(contact, request).await;
+        let code = result
+            .as_ref()
+            .ok()
+            .map(|followed| followed.response.status().as_u16());
+        let seconds = start.elapsed().as_secs_f64();
+        self.observe(Event::Request {
+            endpoint: contact.host(),
+            kind,
+            code,
+            seconds,
+        });
+        if let Some(remaining) = result
+            .as_ref()
+            .ok()
+            .and_then(|f| limit::remaining(f.response.headers()))
+        {
+            self.observe(Event::RateLimit { remaining });
+        }
+        result
+    }
+
+    /// What to send, by what is known of the endpoint.
+    async fn introduce(
+        &self,
+        contact: &Contact,
+        session: &mut Session,
+        ask: &Ask<'_>,
+    ) -> Result<Sent, Failure> {
+        loop {
+            if let Some(login) = session.login.as_ref().filter(|login| login.is_static()) {
+                return Ok(Sent::Login(login.header.clone()));
+            }
+            let (realm, service) = match &session.challenge {
+                None => return Ok(Sent::Nothing),
+                Some(Challenge::Basic) => {
+                    return Ok(session
+                        .login
+                        .as_ref()
+                        .map_or(Sent::Nothing, |l| Sent::Login(l.header.clone())));
+                }
+                Some(Challenge::Bearer { realm, service, .. }) => (realm.clone(), service.clone()),
+            };
+            let login = session
+                .login
+                .as_ref()
+                .filter(|_| self.trusts(contact, &realm));
+            let scope = session
+                .scope
+                .clone()
+                .unwrap_or_else(|| pull_scope(&contact.repository(ask.repository)));
+            let grant = self.token(contact, login, &realm, service, scope).await;
+            match &grant.outcome.result {
+                Ok(header) => {
+                    let header = header.clone();
+                    return Ok(Sent::Token(Box::new(grant), header));
+                }
+                Err(Refusal::Refused) if login.is_some() => {
+                    if !grant.cached {
+                        self.rejected(contact);
+                    }
+                    session.login = None;
+                    session.rejected = true;
+                }
+                Err(Refusal::Refused) => {
+                    return Err(Failure {
+                        error: self.denied(contact, session, None),
+                        own: false,
+                    });
+                }
+                Err(Refusal::Failed(error)) => {
+                    return Err(Failure {
+                        error: error.clone(),
+                        own: false,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Whether asking again may help, and prepares it.
+    async fn again(
+        &self,
+        contact: &Contact,
+        session: &mut Session,
+        sent: &Sent,
+        refused: &Refused,
+    ) -> Result<bool, Failure> {
+        if !refused.own {
+            // A presigned URL has ended: the registry can give another.
+            let storage = matches!(refused.status.as_u16(), 400 | 401 | 403);
+            return Ok(storage && !std::mem::replace(&mut session.redirected_again, true));
+        }
+        if !matches!(
+            refused.status,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+        ) {
+            return Ok(false);
+        }
+        let mut learnt = Challenge::choose(&refused.headers);
+        if learnt.is_none()
+            && session.challenge.is_none()
+            && !std::mem::replace(&mut session.pinged, true)
+        {
+            learnt = self.ping(contact).await?;
+        }
+        if let Some(learnt) = &learnt {
+            contact.remember(learnt);
+        }
+        let news = session.learn(learnt);
+        Ok(match sent {
+            Sent::Nothing => match &session.challenge {
+                Some(Challenge::Bearer { .. }) => true,
+                Some(Challenge::Basic) => session.login.is_some(),
+                None => false,
+            },
+            Sent::Token(grant, _) => {
+                self.tokens.forget(grant);
+                (grant.cached || news) && !std::mem::replace(&mut session.renewed, true)
+            }
+            Sent::Login(_) => self.login_again(contact, session, refused, news).await,
+        })
+    }
+
+    /// Credentials sent as they are were refused: they may have changed, the registry may want a token instead, and
+    /// when they are no good, asking without them may do.
+    async fn login_again(
+        &self,
+        contact: &Contact,
+        session: &mut Session,
+        refused: &Refused,
+        news: bool,
+    ) -> bool {
+        let Some(login) = &session.login else {
+            return false;
+        };
+        if !std::mem::replace(&mut session.renewed, true) {
+            if let Some(Ok(fresh)) = read(contact).await
+                && fresh.id != login.id
+            {
+                session.login = Some(fresh);
+                return true;
+            }
+            if news
+                && !login.is_static()
+                && matches!(session.challenge, Some(Challenge::Bearer { .. }))
+            {
+                return true;
+            }
+        }
+        if refused.status == StatusCode::FORBIDDEN && !refused.reply.says_expired() {
+            return false;
+        }
+        contact.reject(login.id, Instant::now());
+        self.rejected(contact);
+        session.login = None;
+        session.rejected = true;
+        true
+    }
+
+    fn rejected(&self, contact: &Contact) {
+        tracing::warn!(upstream = %self.name, endpoint = %contact.host(), "credentials rejected, asking anonymously");
+        self.observe(Event::CredentialsRejected);
+    }
+
+    /// The challenge of `GET /v2/`, for registries whose objects answer 401 without one.
+    async fn ping(&self, contact: &Contact) -> Result<Option<Challenge>, Failure> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let request = Request {
+            method: Method::GET,
+            url: contact.url().clone(),
+            headers,
+            authorization: None,
+        };
+        let followed = self.exchange(contact, Kind::Ping, request).await?;
+        Ok(match followed.response.status() {
+            StatusCode::UNAUTHORIZED => Challenge::choose(followed.response.headers()),
+            _ => None,
+        })
+    }
+
+    /// Refuses what is success by its status only.
+    fn check(&self, contact: &Contact, response: Response) -> Result<Response, Error> {
+        let headers = response.headers();
+        let is_identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+        if headers
+            .get_all(CONTENT_ENCODING)
+            .iter()
+            .any(|value| !value.is_empty() && !is_identity(value))
+        {
+            return Err(Error::misbehaved(contact.host(), Fault::Encoding));
+        }
+        if is_html(headers) {
+            return Err(Error::misbehaved(contact.host(), Fault::Html));
+        }
+        Ok(response)
+    }
+
+    async fn refused(&self, response: Response, own: bool) -> Refused {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let whole = read_some(response, ERROR_BYTES_MAX);
+        // What cannot be read in time says nothing.
+        let body = timeout(self.transport.timeouts.headers, whole)
+            .await
+            .unwrap_or_default();
+        Refused {
+            status,
+            headers,
+            reply: Reply::parse(&body),
+            own,
+        }
+    }
+
+    fn failure(
+        &self,
+        contact: &Contact,
+        ask: &Ask<'_>,
+        session: &Session,
+        refused: Refused,
+    ) -> Failure {
+        let Refused {
+            status,
+            headers,
+            reply,
+            own,
+        } = refused;
+        let endpoint = || Arc::clone(contact.host());
+        let error = match classify::meaning(status, &reply) {
+            // What the anonymous client does not see may be there for the credentials.
+            Meaning::Unknown { .. } if session.rejected => self.denied(contact, session, None),
+            Meaning::Unknown { confirmed } => Error::Unknown {
+                endpoint: endpoint(),
+                confirmed,
+            },
+            // A storage host speaks for itself, not for the registry.
+            Meaning::Denied if !own && !reply.has_code() => {
+                Error::misbehaved(contact.host(), Fault::Status(status.as_u16()))
+            }
+            Meaning::Denied => self.denied(contact, session, reply.detail()),
+            Meaning::Limited => {
+                let retry_after = limit::retry_after(&headers, SystemTime::now());
+                if own {
+                    let is_pull = ask.ration() == Ration::Pull
+                        && (reply.says_pull_limit() || headers.contains_key("ratelimit-limit"));
+                    let ration = if is_pull { Ration::Pull } else { Ration::Other };
+                    contact.limits.limited(ration, retry_after, Instant::now());
+                }
+                Error::Limited {
+                    endpoint: endpoint(),
+                    retry_after,
+                }
+            }
+            Meaning::Unreachable => Error::Unreachable {
+                endpoint: endpoint(),
+                reason: Reason::Status(status.as_u16()),
+                source: None,
+            },
+            Meaning::Misbehaved => {
+                Error::misbehaved(contact.host(), Fault::Status(status.as_u16()))
+            }
+        };
+        Failure { error, own }
+    }
+
+    fn denied(&self, contact: &Contact, session: &Session, detail: Option<Arc<str>>) -> Error {
+        let endpoint = Arc::clone(contact.host());
+        match session.rejected {
+            true => Error::Rejected {
+                endpoint,
+                source: session.unreadable.clone(),
+            },
+            false => Error::Denied { endpoint, detail },
+        }
+    }
+}
+
+/// Whether an answer is a web page.
+pub(crate) fn is_html(headers: &HeaderMap) -> bool {
+    media_type(headers).is_some_and(|t| matches!(t.as_str(), "text/html" | "application/xhtml+xml"))
+}
+
+/// `Content-Type` without parameters.
+pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let media_type = text.split(';').next().unwrap_or_default().trim();
+    (!media_type.is_empty()).then(|| media_type.to_owned())
+}
+
+/// A header as text.
+pub(crate) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned)
+}
+
+async fn read(contact: &Contact) -> Option<Result<Login, std::io::Error>> {
+    match &contact.credentials {
+        Some(credentials) => Some(credentials.login().await),
+        None => None,
+    }
+}
+
+/// The first bytes of a body, as far as they come.
+async fn read_some(mut response: Response, limit: usize) -> Vec<u8> {
+    let mut some = Vec::new();
+    while let Ok(Some(chunk)) = response.chunk().await {
+        some.extend_from_slice(
+            chunk
+                .get(..limit.saturating_sub(some.len()).min(chunk.len()))
+                .unwrap_or_default(),
+        );
+        if some.len() >= limit {
+            break;
+        }
+    }
+    some
+}
+
+fn pull_scope(repository: &str) -> String {
+    format!("repository:{repository}:pull")
+}
+
+/// Always the same, in one line: a registry that is not told of a type may convert to another one, whose digest differs,
+/// and some that get several lines look at one of them only.
+fn accept(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Manifest => MANIFESTS,
+        Kind::Referrers => "application/vnd.oci.image.index.v1+json",
+        Kind::Tags | Kind::Token => "application/json",
+        Kind::Blob | Kind::Ping => "*/*",
+    }
+}
+
+const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \
+    application/vnd.oci.image.manifest.v1+json, \
+    application/vnd.docker.distribution.manifest.list.v2+json, \
+    application/vnd.docker.distribution.manifest.v2+json, \
+    application/vnd.docker.distribution.manifest.v1+prettyjws, */*";
+const ERROR_BYTES_MAX: usize = 64 << 10;
+/// More than the longest chain of repetitions: challenge, stale token, other scope, rejected, anonymous, storage.
+const ROUNDS_MAX: usize = 8;

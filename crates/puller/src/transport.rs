@@ -1,0 +1,382 @@
+//! One request and its redirects: addresses, deadlines, and who may see `Authorization`.
+
+use std::{error::Error as StdError, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{AUTHORIZATION, LOCATION},
+};
+use reqwest::{
+    Certificate, Client, Response,
+    dns::{Addrs, Name, Resolve, Resolving},
+};
+use tokio::time::timeout;
+use url::{Host, Url};
+
+use crate::{
+    Config, Error, Timeouts, address,
+    endpoint::Contact,
+    error::{Fault, Phase, Reason},
+};
+
+/// The connections of one upstream.
+pub(crate) struct Transport {
+    /// For the endpoints themselves, and for whatever an endpoint inside points to.
+    open: Client,
+    /// For whatever an endpoint outside points to: does not resolve names to addresses inside.
+    guarded: Client,
+    pub(crate) timeouts: Timeouts,
+}
+
+/// What to send.
+#[derive(Debug, Clone)]
+pub(crate) struct Request {
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) headers: HeaderMap,
+    /// Goes to the origin of `url` only.
+    pub(crate) authorization: Option<HeaderValue>,
+}
+
+/// The answer at the end of the redirects.
+#[derive(Debug)]
+pub(crate) struct Followed {
+    pub(crate) response: Response,
+    /// Who answered.
+    pub(crate) url: Url,
+}
+
+/// An error and whose it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Failure {
+    pub(crate) error: Error,
+    /// The endpoint's own host failed, not one it pointed to: counts for its circuit breaker.
+    pub(crate) own: bool,
+}
+
+impl Transport {
+    pub(crate) fn new(config: &Config) -> Result<Self, Error> {
+        let guard = Arc::new(Guard {
+            exempt: proxy_hosts(),
+        });
+        Ok(Self {
+            open: client(config, None)?,
+            guarded: client(config, Some(guard))?,
+            timeouts: config.timeouts,
+        })
+    }
+
+    /// Sends `request` and follows redirects, at most [`REDIRECTS_MAX`]. `Authorization` stays at the origin of the
+    /// request's URL; what the endpoint may not point to is refused.
+    pub(crate) async fn follow(
+        &self,
+        contact: &Contact,
+        request: Request,
+    ) -> Result<Followed, Failure> {
+        let first = request.url.clone();
+        let (mut url, mut authorization) = (request.url, request.authorization);
+        for _ in 0..=REDIRECTS_MAX {
+            let own = contact.is_own(&url);
+            let client = self
+                .client_for(contact, &url)
+                .await
+                .map_err(|error| Failure { error, own: false })?;
+            let mut builder = client
+                .request(request.method.clone(), url.clone())
+                .headers(request.headers.clone());
+            if let Some(value) = &authorization {
+                builder = builder.header(AUTHORIZATION, value.clone());
+            }
+            let response = match timeout(self.timeouts.headers, builder.send()).await {
+                Ok(Ok(response)) => response,
+                Ok(Err(error)) => {
+                    return Err(Failure {
+                        error: from_reqwest(contact.host(), error),
+                        own,
+                    });
+                }
+                Err(_) => {
+                    return Err(Failure {
+                        error: timed_out(contact.host(), Phase::Headers),
+                        own,
+                    });
+                }
+            };
+            if !is_redirect(response.status()) {
+                return Ok(Followed { response, url });
+            }
+            let next = redirect(&url, response.headers()).ok_or_else(|| Failure {
+                error: Error::misbehaved(contact.host(), Fault::Redirect),
+                own,
+            })?;
+            if !same_origin(&next, &first) {
+                authorization = None;
+            }
+            url = next;
+        }
+        Err(Failure {
+            error: Error::misbehaved(contact.host(), Fault::Redirect),
+            own: false,
+        })
+    }
+
+    /// Which client may ask `url` on behalf of `contact`.
+    async fn client_for(&self, contact: &Contact, url: &Url) -> Result<&Client, Error> {
+        if contact.is_own(url) || contact.is_inside().await {
+            return Ok(&self.open);
+        }
+        match address::literal(url) {
+            Some(address) if address::is_inside(address) => {
+                Err(Error::misbehaved(contact.host(), Fault::Redirect))
+            }
+            _ => Ok(&self.guarded),
+        }
+    }
+}
+
+impl fmt::Debug for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transport")
+            .field("timeouts", &self.timeouts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The next bytes of a body, within the idle deadline; `None` at its end.
+pub(crate) async fn chunk(
+    response: &mut Response,
+    host: &Arc<str>,
+    idle: Duration,
+) -> Result<Option<Bytes>, Error> {
+    match timeout(idle, response.chunk()).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) => Err(from_reqwest(host, error)),
+        Err(_) => Err(timed_out(host, Phase::Body)),
+    }
+}
+
+/// A whole body of at most `limit` bytes.
+pub(crate) async fn body(
+    mut response: Response,
+    host: &Arc<str>,
+    idle: Duration,
+    limit: u64,
+) -> Result<Bytes, Error> {
+    let too_large = || Error::misbehaved(host, Fault::TooLarge { limit });
+    let announced = content_length(response.headers());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    let Some(first) = chunk(&mut response, host, idle).await? else {
+        return Ok(Bytes::new());
+    };
+    let Some(second) = chunk(&mut response, host, idle).await? else {
+        return if first.len() as u64 > limit {
+            Err(too_large())
+        } else {
+            Ok(first)
+        };
+    };
+    let mut whole = Vec::with_capacity(
+        announced
+            .unwrap_or(0)
+            .max((first.len() + second.len()) as u64) as usize,
+    );
+    whole.extend_from_slice(&first);
+    whole.extend_from_slice(&second);
+    while whole.len() as u64 <= limit {
+        let Some(more) = chunk(&mut response, host, idle).await? else {
+            return Ok(whole.into());
+        };
+        whole.extend_from_slice(&more);
+    }
+    Err(too_large())
+}
+
+/// The one `Content-Length`, also of an answer to HEAD.
+pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
+    let text = headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?;
+    (text.bytes().all(|b| b.is_ascii_digit()))
+        .then(|| text.parse().ok())
+        .flatten()
+}
+
+pub(crate) fn timed_out(host: &Arc<str>, phase: Phase) -> Error {
+    Error::TimedOut {
+        endpoint: Arc::clone(host),
+        phase,
+    }
+}
+
+/// Scheme, host and port are the same.
+pub(crate) fn same_origin(a: &Url, b: &Url) -> bool {
+    a.scheme() == b.scheme()
+        && a.host() == b.host()
+        && a.port_or_known_default() == b.port_or_known_default()
+}
+
+fn client(config: &Config, guard: Option<Arc<Guard>>) -> Result<Client, Error> {
+    let unusable = |problem| {
+        move |e: reqwest::Error| Error::Config {
+            key: "ca",
+            problem,
+            source: Some(Arc::new(e)),
+        }
+    };
+    let mut extra = Vec::new();
+    if let Some(pem) = &config.ca_pem {
+        extra = Certificate::from_pem_bundle(pem).map_err(unusable("not certificates in pem"))?;
+        if extra.is_empty() {
+            return Err(Error::config("ca", "no certificate in it"));
+        }
+    }
+    let builder = || {
+        let builder = Client::builder()
+            .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            // One connection of HTTP/2 is slower for blobs and its windows bind all of them together.
+            .http1_only()
+            .connect_timeout(config.timeouts.connect);
+        match &guard {
+            Some(guard) => builder.dns_resolver(Arc::clone(guard)),
+            None => builder,
+        }
+    };
+    match builder().tls_certs_merge(extra.clone()).build() {
+        Ok(client) => Ok(client),
+        // A machine without any system certificate: fine for an upstream that brings its own or needs none.
+        Err(_)
+            if !extra.is_empty() || config.endpoints.iter().all(|e| e.url().scheme() == "http") =>
+        {
+            builder()
+                .tls_certs_only(extra)
+                .build()
+                .map_err(unusable("no tls client"))
+        }
+        Err(error) => Err(unusable("no certificates of the system")(error)),
+    }
+}
+
+/// Where a redirect leads, if it may be followed at all: never from TLS to plain, never with credentials in it.
+fn redirect(from: &Url, headers: &HeaderMap) -> Option<Url> {
+    let location = headers.get(LOCATION)?.to_str().ok()?;
+    let mut to = from.join(location).ok()?;
+    if !matches!(
+        (from.scheme(), to.scheme()),
+        ("https", "https") | ("http", "http" | "https")
+    ) {
+        return None;
+    }
+    to.host_str().filter(|host| !host.is_empty())?;
+    if !to.username().is_empty() || to.password().is_some() {
+        return None;
+    }
+    to.set_fragment(None);
+    Some(to)
+}
+
+fn is_redirect(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+fn from_reqwest(host: &Arc<str>, error: reqwest::Error) -> Error {
+    let error = error.without_url();
+    let endpoint = Arc::clone(host);
+    if find::<Inside>(&error) {
+        return Error::Misbehaved {
+            endpoint,
+            fault: Fault::Redirect,
+        };
+    }
+    if error.is_timeout() {
+        return Error::TimedOut {
+            endpoint,
+            phase: Phase::Connect,
+        };
+    }
+    let reason = match error.is_connect() {
+        true if find::<rustls::Error>(&error) => Reason::Tls,
+        true => Reason::Connect,
+        false => Reason::Lost,
+    };
+    Error::Unreachable {
+        endpoint,
+        reason,
+        source: Some(Arc::new(error)),
+    }
+}
+
+/// Whether an error of type `T` is somewhere in the chain, also inside an `io::Error`.
+fn find<T: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
+    let mut at = Some(error);
+    while let Some(error) = at {
+        if error.is::<T>() {
+            return true;
+        }
+        let inner = error
+            .downcast_ref::<io::Error>()
+            .and_then(io::Error::get_ref);
+        at = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    false
+}
+
+/// Resolves names, but not to addresses inside.
+struct Guard {
+    /// Proxies of the environment: they may be inside, and this resolver is asked for them too.
+    exempt: Vec<String>,
+}
+
+/// A name led to an address inside.
+#[derive(Debug, thiserror::Error)]
+#[error("resolves to an address inside")]
+struct Inside;
+
+impl Resolve for Guard {
+    fn resolve(&self, name: Name) -> Resolving {
+        let exempt = self
+            .exempt
+            .iter()
+            .any(|host| host.eq_ignore_ascii_case(name.as_str()));
+        Box::pin(async move {
+            let found: Vec<SocketAddr> =
+                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
+            if !exempt && found.iter().any(|a| address::is_inside(a.ip())) {
+                return Err(Inside.into());
+            }
+            Ok(Box::new(found.into_iter()) as Addrs)
+        })
+    }
+}
+
+fn proxy_hosts() -> Vec<String> {
+    [
+        "HTTP_PROXY",
+        "http_proxy",
+        "HTTPS_PROXY",
+        "https_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+    ]
+    .iter()
+    .filter_map(|key| std::env::var(key).ok())
+    .filter_map(|value| {
+        Url::parse(&value)
+            .or_else(|_| Url::parse(&format!("http://{value}")))
+            .ok()
+    })
+    .filter_map(|url| match url.host() {
+        Some(Host::Domain(host)) => Some(host.to_owned()),
+        _ => None,
+    })
+    .collect()
+}
+
+/// As many as other clients follow.
+const REDIRECTS_MAX: usize = 10;

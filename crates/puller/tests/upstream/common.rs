@@ -1,0 +1,37 @@
+//! What the tests of this crate share.
+
+pub(crate) use longshore_puller::{Config, Download, Endpoint, Error, Upstream};
+pub(crate) use longshore_reference::{Canonical, Digest, Named, Reference};
+pub(crate) use longshore_tests::Origin;
+
+/// An upstream of these registries, the last one its origin.
+pub(crate) fn upstream(origins: &[&Origin]) -> Upstream {
+    Upstream::new(config(origins)).unwrap()
+}
+
+pub(crate) fn config(origins: &[&Origin]) -> Config {
+    let endpoints = origins
+        .iter()
+        .map(|origin| Endpoint::parse(&origin.url()).unwrap());
+    Config::new("registry.test", endpoints.collect())
+}
+
+pub(crate) fn tagged(text: &str) -> Reference {
+    Reference::parse(&format!("registry.test/{text}")).unwrap()
+}
+
+pub(crate) fn canonical(repository: &str, digest: &str) -> Canonical {
+    Canonical::new(
+        Named::new("registry.test", repository).unwrap(),
+        Digest::parse(digest).unwrap(),
+    )
+}
+
+/// Everything that is left of a download.
+pub(crate) async fn read(download: &mut Download) -> Result<Vec<u8>, Error> {
+    let mut all = Vec::new();
+    while let Some(bytes) = download.chunk().await? {
+        all.extend_from_slice(&bytes);
+    }
+    Ok(all)
+}
