@@ -213,10 +213,10 @@ impl Registry {
             answer.set("Docker-Distribution-Api-Version", "registry/2.0");
             return answer;
         }
-        let Some((repository, kind, name)) = KINDS.iter().find_map(|kind| {
-            let (repository, name) = path.rsplit_once(kind)?;
-            Some((repository, *kind, name))
-        }) else {
+        // From the right: a repository may have components like "manifests".
+        let mut parts = path.rsplitn(3, '/');
+        let (Some(name), Some(kind), Some(repository)) = (parts.next(), parts.next(), parts.next())
+        else {
             return Answer::new(404, "404 page not found\n".into());
         };
         if let Some(refusal) = self.guard.refuse(request, Some(repository), host) {
@@ -229,8 +229,8 @@ impl Registry {
             );
         };
         match kind {
-            "/manifests/" => held.manifest(name, faults),
-            "/blobs/" => held.blobs.get(name).map_or_else(
+            "manifests" => held.manifest(name, faults),
+            "blobs" => held.blobs.get(name).map_or_else(
                 || Answer::json(404, error_body("BLOB_UNKNOWN", "blob unknown to registry")),
                 |content| {
                     let mut answer = whole_or_range(request, content.clone(), faults);
@@ -238,8 +238,9 @@ impl Registry {
                     answer
                 },
             ),
-            "/tags/" => held.tags(repository, request),
-            _ => held.referrers(name, request),
+            "tags" => held.tags(repository, request),
+            "referrers" => held.referrers(name, request),
+            _ => Answer::new(404, "404 page not found\n".into()),
         }
     }
 }
@@ -379,4 +380,3 @@ fn redirect(status: u16, to: &str) -> Answer {
 }
 
 const DIGEST: &str = "Docker-Content-Digest";
-const KINDS: [&str; 4] = ["/manifests/", "/blobs/", "/tags/", "/referrers/"];

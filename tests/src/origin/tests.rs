@@ -65,6 +65,9 @@ async fn an_honest_registry() {
             "{path}"
         );
     }
+    let odd = origin.image("a/manifests/b/blobs", "1", &[3]);
+    let path = format!("/v2/a/manifests/b/blobs/blobs/{}", odd.layers[0]);
+    assert_eq!(client.read(&path).await.body.len(), 3);
     origin.forget("r", &image.digest);
     assert_eq!(client.read("/v2/r/manifests/1").await.status, 404);
 }
