@@ -174,12 +174,12 @@ impl Gate {
     /// Waits until `n` responses stand or stood before the gate.
     ///
     /// # Panics
-    /// When that did not happen within [`PATIENCE`](crate::origin::PATIENCE).
+    /// When that did not happen within [`PATIENCE`](crate::PATIENCE).
     pub async fn reached_by(&self, n: usize) {
         let mut held = self.held.subscribe();
         let reached = held.wait_for(|held| *held >= n);
         drop(
-            tokio::time::timeout(crate::origin::PATIENCE, reached)
+            tokio::time::timeout(crate::PATIENCE, reached)
                 .await
                 .expect("nobody came to the gate"),
         );

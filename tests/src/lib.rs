@@ -33,6 +33,7 @@ mod fault;
 mod gzip;
 mod images;
 mod origin;
+pub mod process;
 mod proxy;
 mod pull;
 mod registry;
@@ -43,6 +44,9 @@ pub use client::{Client, End, Read, Reply};
 pub use content::Content;
 pub use fault::{Fault, Gate, On};
 pub use images::{Image, Index};
-pub use origin::{Origin, PATIENCE, Seen};
+pub use origin::{Origin, Seen};
 pub use proxy::{Proxy, Settings};
 pub use registry::media;
+
+/// How long a fixture waits for what must happen before it fails the test.
+pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);

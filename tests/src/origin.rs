@@ -1,5 +1,6 @@
 //! The registry on its socket: start, stop, restart, orders and the record of requests.
 
+use crate::PATIENCE;
 use crate::auth::{Auth, Bearer};
 use crate::content::Content;
 use crate::fault::{Fault, On, Orders};
@@ -8,7 +9,6 @@ use crate::wire::{Delivery, Request, unless_gone};
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
@@ -260,7 +260,7 @@ impl Origin {
     /// Waits until the requests seen so far satisfy `enough`.
     ///
     /// # Panics
-    /// When they did not within [`PATIENCE`].
+    /// When they did not within [`PATIENCE`](crate::PATIENCE).
     pub async fn until(&self, mut enough: impl FnMut(&[Seen]) -> bool) {
         let mut seen = self.shared.seen.subscribe();
         let waited = tokio::time::timeout(PATIENCE, seen.wait_for(|seen| enough(seen)))
@@ -395,9 +395,6 @@ impl Drop for Record {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().expect("no test panics while it holds a lock")
 }
-
-/// How long a fixture waits for what must happen before it fails the test.
-pub const PATIENCE: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests;

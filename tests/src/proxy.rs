@@ -1,7 +1,8 @@
 //! The binary `longshore`, started with a configuration and a store of its own.
 
+use crate::PATIENCE;
 use crate::client::Client;
-use crate::origin::{Origin, PATIENCE};
+use crate::origin::Origin;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -172,23 +173,6 @@ impl Proxy {
         let (algorithm, hex) = digest.split_once(':').expect("a digest");
         let kept = Path::new("blobs").join(algorithm).join(&hex[..2]).join(hex);
         self.store.join(kept).exists()
-    }
-
-    /// The anonymous memory of the process in bytes, now.
-    #[must_use]
-    pub fn anonymous_bytes(&self) -> u64 {
-        let status =
-            fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the process runs");
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("RssAnon:"))
-            .expect("RssAnon");
-        line.trim()
-            .trim_end_matches(" kB")
-            .trim()
-            .parse::<u64>()
-            .expect("a number")
-            * 1024
     }
 
     /// The sum of the samples of this metric whose labels contain all of `labels`; 0 when there is none.
