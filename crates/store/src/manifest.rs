@@ -10,10 +10,12 @@ use tokio::time::timeout_at;
 
 use crate::answer::{Answer, Ask, AskManifest, Fetched};
 use crate::error::{Error, Refusal};
+use crate::fill::Follower;
 use crate::freshness::{Policy, Verdict, after_refusal, is_fresh, remembered_for};
 use crate::ingest::Ingest;
 use crate::layout;
 use crate::outcome::Outcome;
+use crate::progress::Phase;
 use crate::records::{ContentRecord, TagRecord, seconds};
 use crate::store::{Inner, Question, Store};
 
@@ -516,6 +518,13 @@ impl Inner {
             return false;
         };
         for digest in absent {
+            // Verified bytes that are being committed are as good as held.
+            let verified = |follower: Follower| {
+                matches!(follower.fill().progress.borrow().phase, Phase::Verified)
+            };
+            if self.fills.find(&digest).is_some_and(verified) {
+                continue;
+            }
             let Some(bucket) = &self.bucket else {
                 return false;
             };

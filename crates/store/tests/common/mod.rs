@@ -128,8 +128,9 @@ impl Upstream {
                     (Ok((size, _)), BlobAsk::Check) => BlobAnswer::Has(size),
                     (Ok((size, chunks)), BlobAsk::Fetch { .. }) => {
                         let distrusted = Arc::clone(&upstream.distrusted);
-                        let distrust =
-                            Box::new(move || drop(distrusted.fetch_add(1, Ordering::SeqCst)));
+                        let distrust = Box::new(move || {
+                            distrusted.fetch_add(1, Ordering::SeqCst);
+                        });
                         BlobAnswer::Source(Source {
                             size,
                             chunks,
