@@ -151,6 +151,8 @@ impl Ending {
     fn failed(&self, error: Error) {
         let (digest, repository) = (self.fill.digest(), self.fill.canonical.named());
         tracing::warn!(%digest, %repository, error = &error as &dyn std::error::Error, "fill failed");
+        // First off the list: whoever hears of the failure and asks again starts anew.
+        self.store.fills.forget(&self.fill);
         self.fill
             .progress
             .send_modify(|progress| progress.phase = Phase::Failed(error));
