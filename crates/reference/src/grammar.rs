@@ -24,21 +24,26 @@ pub(crate) fn parse(text: &str) -> Result<Parts<'_>, ErrorKind> {
     if path.len() > PATH_BYTES_MAX {
         return Err(ErrorKind::NameTooLong);
     }
-    let digest = digest.map(Digest::read).transpose()?;
     Ok(Parts {
         domain,
         path,
         tag,
-        digest,
+        digest: digest.transpose()?,
     })
 }
 
+/// Name, tag and digest, the last as go-digest judges it.
+pub(crate) type Split<'a> = (&'a str, Option<&'a str>, Option<Result<Digest, ErrorKind>>);
+
 /// Cuts a reference into name, tag and digest, and checks the last two.
-pub(crate) fn split(text: &str) -> Option<(&str, Option<&str>, Option<&str>)> {
+pub(crate) fn split(text: &str) -> Option<Split<'_>> {
     // No other part can contain an "@".
     let (rest, digest) = match text.split_once('@') {
-        Some((rest, digest)) if is_digest(digest) => (rest, Some(digest)),
-        Some(_) => return None,
+        Some((rest, digest)) => match Digest::read(digest) {
+            // What go-digest accepts, the grammar does too.
+            Err(_) if !is_digest(digest) => return None,
+            digest => (rest, Some(digest)),
+        },
         None => (text, None),
     };
     // A colon before the last slash is a port's, or stands in an IPv6 address.
@@ -89,14 +94,11 @@ pub(crate) fn is_domain(text: &str) -> bool {
                 .all(|byte| byte.is_ascii_hexdigit() || byte == b':');
         (is_address, port)
     } else {
-        let colon = text
-            .bytes()
-            .position(|byte| byte == b':')
-            .unwrap_or(text.len());
-        let Some((name, port)) = text.split_at_checked(colon) else {
-            return false;
+        let (name, port) = match text.split_once(':') {
+            Some((name, _)) => (name, text.get(name.len()..).unwrap_or_default()),
+            None => (text, ""),
         };
-        (name.split('.').all(is_label), port)
+        (is_host_name(name), port)
     };
     let is_port = match port.strip_prefix(':') {
         Some(digits) => !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()),
@@ -105,14 +107,21 @@ pub(crate) fn is_domain(text: &str) -> bool {
     is_host && is_port
 }
 
-fn is_label(label: &str) -> bool {
-    let bytes = label.as_bytes();
-    let ends = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
-    ends(bytes.first())
-        && ends(bytes.last())
-        && bytes
-            .iter()
-            .all(|&byte| byte.is_ascii_alphanumeric() || byte == b'-')
+/// `label *("." label)`, a label of letters, digits and, inside, dashes.
+fn is_host_name(text: &str) -> bool {
+    let mut last = b'.';
+    for byte in text.bytes() {
+        let fits = match byte {
+            b'-' => last != b'.',
+            b'.' => last != b'.' && last != b'-',
+            _ => byte.is_ascii_alphanumeric(),
+        };
+        if !fits {
+            return false;
+        }
+        last = byte;
+    }
+    last.is_ascii_alphanumeric()
 }
 
 /// `path = component *("/" component)`, `component = alnum *(separator alnum)`; its length is not looked at.
@@ -126,8 +135,11 @@ pub(crate) fn is_path(text: &str) -> bool {
     }
     let mut after = After::Slash;
     for byte in text.bytes() {
+        if matches!(byte, b'a'..=b'z' | b'0'..=b'9') {
+            after = After::Alnum;
+            continue;
+        }
         after = match (after, byte) {
-            (_, b'a'..=b'z' | b'0'..=b'9') => After::Alnum,
             (After::Alnum, b'/') => After::Slash,
             (After::Alnum, b'_') => After::Underscore,
             (After::Alnum | After::Dash, b'-') => After::Dash,

@@ -74,15 +74,27 @@ impl Named {
         } else {
             domain
         };
-        Self::join(domain, library(domain, path), path)
+        Self::join(domain, library(domain, path), path, "")
     }
 
-    /// All parts have passed the grammar; only the length is still to be looked at.
-    pub(crate) fn join(domain: &str, library: &str, path: &str) -> Result<Self, ErrorKind> {
+    /// All parts have passed the grammar; only the length is still to be looked at. If `text`, which they come from, starts
+    /// with the name as it is to be, then that is copied at once.
+    pub(crate) fn join(
+        domain: &str,
+        library: &str,
+        path: &str,
+        text: &str,
+    ) -> Result<Self, ErrorKind> {
         if library.len() + path.len() > grammar::PATH_BYTES_MAX {
             return Err(ErrorKind::NameTooLong);
         }
-        Ok(Self([domain, "/", library, path].concat().into()))
+        let whole = text
+            .get(..domain.len() + 1 + path.len())
+            .filter(|whole| whole.split_once('/') == Some((domain, path)) && library.is_empty());
+        Ok(Self(match whole {
+            Some(whole) => whole.into(),
+            None => [domain, "/", library, path].concat().into(),
+        }))
     }
 }
 
@@ -133,7 +145,9 @@ pub(crate) fn remote(text: &str) -> (&'static str, &str) {
 
 /// Whether a first component is a domain whatever follows.
 fn is_explicit(first: &str) -> bool {
-    first == "localhost" || first.contains(['.', ':']) || !grammar::is_lower(first)
+    first == "localhost"
+        || first.bytes().any(|byte| byte == b'.' || byte == b':')
+        || !grammar::is_lower(first)
 }
 
 fn library(domain: &str, rest: &str) -> &'static str {

@@ -110,33 +110,34 @@ impl Parsed {
         if grammar::is_identifier(text) {
             return Err(ErrorKind::Identifier);
         }
-        if !grammar::is_lower(named::remote(text).1) {
-            return Err(ErrorKind::PathUppercase);
-        }
         let (domain, library, rest) = named::split_domain(text);
-        let Some((path, tag, digest)) =
-            grammar::split(rest).filter(|(path, ..)| grammar::is_path(path))
-        else {
-            return Err(Self::mismatch(domain, library, rest));
+        let (path, tag, digest) = match grammar::split(rest) {
+            Some((path, tag, digest))
+                if grammar::is_domain(domain)
+                    && grammar::is_path(path)
+                    && !matches!(digest, Some(Err(_))) =>
+            {
+                (path, tag, digest.and_then(Result::ok))
+            }
+            Some(_) | None => return Err(Self::refusal(text)),
         };
-        if !grammar::is_domain(domain) {
-            return Err(Self::mismatch(domain, library, rest));
-        }
-        let named = Named::join(domain, library, path)?;
-        let digest = digest.map(Digest::read).transpose()?;
         Ok(Self {
-            named,
+            named: Named::join(domain, library, path, text)?,
             tag: tag.map(Tag::checked),
             digest,
         })
     }
 
-    /// The error of the plain parse, which sees the rewritten text.
-    fn mismatch(domain: &str, library: &str, rest: &str) -> ErrorKind {
-        let text = [domain, "/", library, rest].concat();
-        grammar::parse(&text)
-            .err()
-            .unwrap_or(ErrorKind::InvalidFormat)
+    /// Why the text was refused: the checks one by one, in their order.
+    fn refusal(text: &str) -> ErrorKind {
+        if !grammar::is_lower(named::remote(text).1) {
+            return ErrorKind::PathUppercase;
+        }
+        // The plain parse sees the rewritten text.
+        let (domain, library, rest) = named::split_domain(text);
+        let rewritten = [domain, "/", library, rest].concat();
+        let plain = grammar::parse(&rewritten);
+        plain.err().unwrap_or(ErrorKind::InvalidFormat)
     }
 }
 
