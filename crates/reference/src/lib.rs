@@ -16,6 +16,41 @@
 //! assert_eq!(pinned.digest(), Some(digest));
 //! # Ok::<(), longshore_reference::Error>(())
 //! ```
+//!
+//! # Which type for which text
+//!
+//! | read as | in Go | gives |
+//! |---|---|---|
+//! | [`Reference::parse`] | `ParseDockerRef` | what to pull: a tag (`latest` if nothing is said) or a digest |
+//! | [`Parsed::parse`] | `ParseNormalizedNamed` | the normalised name and what came with it |
+//! | [`Parsed::parse_canonical`] | `ParseNamed` | the same, if normalising changes nothing |
+//! | [`Parsed::or_latest`] | `TagNameOnly` | the tag `latest` where nothing was said |
+//! | [`AnyReference::parse`] | `ParseAnyReference` | the same, or a digest alone |
+//! | [`Raw::parse`] | `Parse` | the parts as they stand, nothing normalised |
+//! | [`Raw::trim`], [`Parsed::into_named`] | `TrimNamed` | the name alone |
+//! | [`Named::familiar`] and its like | `FamiliarString`, `FamiliarMatch` | the form that people type |
+//! | [`Split::parse`], [`ShortName`] | short names of Podman's kin | whether a name says where it is from |
+//!
+//! # Where eras and tools differ
+//!
+//! The newest rule is followed. A path may have 255 bytes; before 2024 the domain counted too. SHA-384 is always known; a
+//! program in Go may lack it. IPv6 addresses are accepted in brackets and without a zone.
+//!
+//! Docker 1.10 and older (package `reference` of that engine) differ in ways that are not offered here: a first component
+//! with capitals was no domain but an error, a reference had a tag or a digest but never both (the digest won), and a
+//! repository's name meant its short form, `ubuntu` for `docker.io/library/ubuntu`.
+//!
+//! One deviation: a name whose first component must be a domain but cannot be one (`foo_bar.example/x`) is refused, where
+//! the Go library answers with a name that has no domain. A [`Named`] always has one, and always reads back as itself.
+//!
+//! # What it refuses to know
+//!
+//! No I/O, no HTTP, no configuration: which registries exist, what an alias stands for and where a tag points is for the
+//! callers to say. Domains are compared as they are spelled.
+//!
+//! # Features
+//!
+//! `serde`: every type is its text.
 
 #![forbid(unsafe_code)]
 
@@ -47,3 +82,7 @@ pub use raw::Raw;
 pub use reference::{Canonical, Reference, Tagged};
 pub use short::{ShortName, Split};
 pub use tag::Tag;
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
