@@ -149,6 +149,32 @@ pub enum Error {
         /// The parent the image names.
         found: Box<str>,
     },
+    /// Not a time (RFC 3339).
+    #[error("{text:?} is not a time")]
+    Time {
+        /// The time as it was written.
+        text: Box<str>,
+    },
+    /// An image configuration has no `rootfs`, or an unreadable one.
+    #[error("invalid rootfs in image configuration")]
+    RootFs,
+    /// The layers are not those the image configuration names.
+    #[error("layers from manifest don't match image configuration")]
+    LayerMismatch,
+    /// As many layers are needed as another list has.
+    #[error("{found} layers where there should be {expected}")]
+    LayerCount {
+        /// How many there should be.
+        expected: usize,
+        /// How many there are.
+        found: usize,
+    },
+    /// An image configuration cannot be turned into schema 1.
+    #[error("{reason}")]
+    Conversion {
+        /// What is wrong.
+        reason: &'static str,
+    },
 }
 
 struct Listed<'a>(&'a [Platform]);

@@ -20,6 +20,8 @@
 #![forbid(unsafe_code)]
 
 mod choice;
+mod config;
+pub mod convert;
 mod der;
 mod descriptor;
 mod detect;
@@ -30,11 +32,13 @@ mod media_type;
 mod platform;
 mod preference;
 mod schema1;
+pub mod v1;
 mod windows;
 mod wire;
 
 pub use self::{
     choice::{Choice, INDEX_DEPTH_MAX, INDEXES_MAX},
+    config::{CONFIG_BYTES_MAX, DiffId, History, ImageConfig},
     descriptor::Descriptor,
     detect::guess,
     error::{Error, JsonError},

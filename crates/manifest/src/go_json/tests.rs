@@ -4,6 +4,21 @@ use serde_json::Value;
 use super::*;
 
 #[test]
+fn objects_are_sorted_compacted_and_escaped() {
+    let written = "{ \"b\" : [ 1 , {\"z\": \"< & >\" , \"a\" : 1.50 } ],\n\t\"a\":\"x \\\" \\\\\", \"<\": \"\u{2028}\" }";
+    let object = Object::parse("test", written.as_bytes()).unwrap();
+    let expected =
+        r#"{"\u003c":"\u2028","a":"x \" \\","b":[1,{"z":"\u003c \u0026 \u003e","a":1.50}]}"#;
+    assert_eq!(object.to_json(), expected);
+    assert_eq!(
+        Object::parse("test", expected.as_bytes())
+            .unwrap()
+            .to_json(),
+        expected
+    );
+}
+
+#[test]
 fn strings() {
     assert_eq!(
         string("a\"\\\n\t\r\u{8}\u{c}\u{1}<>&é\u{7f}"),
@@ -16,6 +31,35 @@ fn indented() {
     let json = r#"{"a":[],"b":{},"c":[1,{"d":"x:,{}"}]}"#;
     let expected = "{\n-  \"a\": [],\n-  \"b\": {},\n-  \"c\": [\n-    1,\n-    {\n-      \"d\": \"x:,{}\"\n-    }\n-  ]\n-}";
     assert_eq!(indent(json, "-", "  "), expected);
+}
+
+#[test]
+fn times() {
+    let table = [
+        ("", Some("0001-01-01T00:00:00Z")),
+        ("2016-01-02T03:04:05Z", Some("2016-01-02T03:04:05Z")),
+        ("2016-01-02T03:04:05.120Z", Some("2016-01-02T03:04:05.12Z")),
+        ("2016-01-02T03:04:05.000Z", Some("2016-01-02T03:04:05Z")),
+        (
+            "2016-01-02T03:04:05.1234567899Z",
+            Some("2016-01-02T03:04:05.123456789Z"),
+        ),
+        ("2016-01-02T03:04:05+00:00", Some("2016-01-02T03:04:05Z")),
+        (
+            "2016-01-02T03:04:05-07:30",
+            Some("2016-01-02T03:04:05-07:30"),
+        ),
+        ("2016-01-02T03:04:05", None),
+        ("2016-01-02T03:04:05.Z", None),
+        ("2016-01-02T03:04:05xZ", None),
+        ("2016-01-02T03:04:05+0730", None),
+        ("2016-01-02 03:04:05Z", None),
+        ("2016-01-02T03:04:0éZ", None),
+        ("yesterday", None),
+    ];
+    for (text, expected) in table {
+        assert_eq!(time(text).as_deref(), expected, "{text}");
+    }
 }
 
 fn any_json() -> impl Strategy<Value = Value> {
@@ -49,5 +93,16 @@ proptest! {
     #[test]
     fn strings_read_back(text in any::<String>()) {
         prop_assert_eq!(serde_json::from_str::<String>(&string(&text)).unwrap(), text);
+    }
+
+    #[test]
+    fn a_time_is_written_once(text in "[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-9]{2}:[0-9]{2}:[0-9]{2}(\\.[0-9]{1,11})?(Z|[+-][0-9]{2}:[0-9]{2})") {
+        let once = time(&text).unwrap();
+        prop_assert_eq!(time(&once).unwrap(), once.clone());
+    }
+
+    #[test]
+    fn any_text_is_a_time_or_not(text in "\\PC{0,40}") {
+        let _ = time(&text);
     }
 }

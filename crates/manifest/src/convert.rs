@@ -1,0 +1,324 @@
+//! Conversions between the generations of images, the same bytes every time.
+//!
+//! Images of protocol v1 and of schema 1 become schema 2 or OCI images as moby makes them: the
+//! configuration by [`crate::v1::image_config`], layers that are marked as throwaway left out.
+//! What those layers contain is not looked at, so that the result depends on nothing but the
+//! documents and the layers' digests. Images become schema 1 as distribution makes it.
+
+use bytes::Bytes;
+use longshore_reference::{Algorithm, Digest};
+use serde::Deserialize;
+
+use crate::{
+    DiffId, Error, History, ImageConfig, MediaType, Schema1, go_json, v1,
+    wire::{self, Text},
+};
+
+/// The generation of image to make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Format {
+    /// Docker image manifest version 2, schema 2.
+    Schema2,
+    /// OCI image manifest.
+    Oci,
+}
+
+/// A layer, downloaded and unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerBlob {
+    /// Digest of the blob.
+    pub digest: Digest,
+    /// Bytes of the blob.
+    pub size: u64,
+    /// Digest of the plain tar inside.
+    pub diff_id: DiffId,
+    /// Whether the blob is a gzipped tar; otherwise it is a plain one.
+    pub gzipped: bool,
+}
+
+/// A v1 image and the layer it added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct V1Layer<'a> {
+    /// The v1 image as JSON.
+    pub v1_json: &'a [u8],
+    /// Its layer; `None` if it changed no file.
+    pub blob: Option<LayerBlob>,
+}
+
+/// An image that was made from an older one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Converted {
+    /// The configuration; its digest is the image's id.
+    pub config: Bytes,
+    /// The manifest.
+    pub manifest: Bytes,
+    /// Type of the manifest.
+    pub media_type: MediaType,
+}
+
+/// Makes an image of the v1 images of a registry of protocol v1, base first.
+///
+/// ```
+/// use longshore_manifest::{DiffId, Manifest, convert::{self, Format, LayerBlob, V1Layer}};
+/// use longshore_reference::Digest;
+///
+/// let digest = Digest::sha256(b"tar");
+/// let blob = LayerBlob { digest, size: 3, diff_id: DiffId::new(digest), gzipped: false };
+/// let layer = V1Layer { v1_json: br#"{"os":"linux","docker_version":"1.9.0"}"#, blob: Some(blob) };
+/// let converted = convert::image(Format::Oci, &[layer])?;
+/// let manifest = Manifest::decode(None, converted.manifest)?;
+/// assert_eq!(manifest.config().unwrap().digest, Digest::sha256(&converted.config));
+/// # Ok::<(), longshore_manifest::Error>(())
+/// ```
+///
+/// # Errors
+/// There is no image, or one of them is not readable.
+pub fn image(format: Format, layers: &[V1Layer<'_>]) -> Result<Converted, Error> {
+    let top = layers.last().ok_or(Error::Conversion {
+        reason: "no layers",
+    })?;
+    let history = layers
+        .iter()
+        .map(|layer| History::from_v1(layer.v1_json, layer.blob.is_none()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let blobs: Vec<_> = layers.iter().filter_map(|layer| layer.blob).collect();
+    let diff_ids: Vec<_> = blobs.iter().map(|blob| blob.diff_id).collect();
+    let config = v1::image_config(top.v1_json, &diff_ids, &history)?;
+    let manifest = format.manifest(&config, &blobs);
+    Ok(Converted {
+        config: config.into(),
+        manifest: manifest.into(),
+        media_type: format.manifest_type(),
+    })
+}
+
+impl Schema1 {
+    /// Makes an image of this one. `blobs` are the layers of [`Self::steps`] that are not
+    /// throwaway, in that order.
+    ///
+    /// # Errors
+    /// Those of [`Self::steps`] and of [`image`], or `blobs` are not these layers.
+    pub fn convert(&self, format: Format, blobs: &[LayerBlob]) -> Result<Converted, Error> {
+        let steps = self.steps()?;
+        let expected = steps
+            .iter()
+            .filter(|step| step.throwaway != Some(true))
+            .count();
+        if blobs.len() != expected {
+            return Err(Error::LayerCount {
+                expected,
+                found: blobs.len(),
+            });
+        }
+        let mut blobs = blobs.iter();
+        let mut layers = Vec::with_capacity(steps.len());
+        for step in &steps {
+            let blob = if step.throwaway == Some(true) {
+                None
+            } else {
+                blobs.next().copied()
+            };
+            if blob.is_some_and(|blob| blob.digest != step.blob) {
+                return Err(Error::LayerMismatch);
+            }
+            layers.push(V1Layer {
+                v1_json: step.v1_json.as_bytes(),
+                blob,
+            });
+        }
+        image(format, &layers)
+    }
+
+    /// Makes schema 1 of an image: its configuration and the blobs of its layers, base first. It
+    /// is not signed yet: [`Self::sign`].
+    ///
+    /// ```
+    /// use longshore_manifest::Schema1;
+    ///
+    /// let config = br#"{"architecture":"arm","rootfs":{"diff_ids":[]},"history":[{"empty_layer":true}]}"#;
+    /// let schema1 = Schema1::from_config("library/hello", "latest", config, &[])?;
+    /// assert_eq!(schema1.steps()?.len(), 1);
+    /// # Ok::<(), longshore_manifest::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// The configuration is not readable, has no history, or not as many layers as there are.
+    pub fn from_config(
+        name: &str,
+        tag: &str,
+        config_json: &[u8],
+        layers: &[Digest],
+    ) -> Result<Self, Error> {
+        let config = ImageConfig::decode(config_json)?;
+        let base: Base<'_> = wire::read("image configuration", config_json)?;
+        let diff_ids = config.diff_ids()?;
+        if diff_ids.len() != layers.len() {
+            return Err(Error::LayerCount {
+                expected: diff_ids.len(),
+                found: layers.len(),
+            });
+        }
+        let Some((top, below)) = config.history().split_last() else {
+            let reason = "empty history when trying to create schema1 manifest";
+            return Err(Error::Conversion { reason });
+        };
+        let empty = Digest::parse(EMPTY_LAYER).map_err(|source| Error::Digest {
+            part: "empty layer",
+            digest: EMPTY_LAYER.into(),
+            source,
+        })?;
+        let mut layers = layers.iter().copied();
+        let mut next = |step: &History| {
+            let reason = "too many non-empty layers in History section";
+            let layer = if step.empty_layer {
+                Some(empty)
+            } else {
+                layers.next()
+            };
+            layer.ok_or(Error::Conversion { reason })
+        };
+        let mut steps = Vec::with_capacity(config.history().len());
+        let mut parent = String::new();
+        for (place, step) in below.iter().enumerate() {
+            let blob = next(step)?;
+            let id = Digest::sha256(format!("{} {parent}", blob.hex()).as_bytes())
+                .hex()
+                .to_string();
+            if let (0, Some(base_layer)) = (place, base.rootfs.base_layer.some()) {
+                // Windows: the base has a parent that is not in the manifest.
+                let outside = Digest::of(Algorithm::Sha384, base_layer.as_bytes());
+                parent = outside.hex().chars().take(64).collect();
+            }
+            steps.push((blob, lower_step(&id, &parent, step)?));
+            parent = id;
+        }
+        let blob = next(top)?;
+        let seed = [format!("{} {parent} ", blob.hex()).as_bytes(), config_json].concat();
+        let id = Digest::sha256(&seed).hex().to_string();
+        steps.push((
+            blob,
+            v1::from_config(config_json, &id, &parent, top.empty_layer)?,
+        ));
+        let architecture = &config.platform().architecture;
+        Self::decode(payload(name, tag, architecture, &steps).into())
+    }
+}
+
+impl Format {
+    fn manifest_type(self) -> MediaType {
+        match self {
+            Self::Schema2 => MediaType::Schema2,
+            Self::Oci => MediaType::OciManifest,
+        }
+    }
+
+    fn config_type(self) -> MediaType {
+        match self {
+            Self::Schema2 => MediaType::Schema2Config,
+            Self::Oci => MediaType::OciConfig,
+        }
+    }
+
+    fn layer_type(self, gzipped: bool) -> MediaType {
+        match (self, gzipped) {
+            (Self::Schema2, true) => MediaType::Schema2LayerGzip,
+            (Self::Schema2, false) => MediaType::Schema2Layer,
+            (Self::Oci, true) => MediaType::OciLayerGzip,
+            (Self::Oci, false) => MediaType::OciLayer,
+        }
+    }
+
+    /// The manifest with keys in the order the two generations of Go types have them, indented
+    /// by three spaces as distribution and containerd do.
+    fn manifest(self, config: &str, blobs: &[LayerBlob]) -> String {
+        let descriptor = |media_type: &MediaType, digest: &Digest, size: u64| match self {
+            Self::Schema2 => {
+                format!(r#"{{"mediaType":"{media_type}","size":{size},"digest":"{digest}"}}"#)
+            }
+            Self::Oci => {
+                format!(r#"{{"mediaType":"{media_type}","digest":"{digest}","size":{size}}}"#)
+            }
+        };
+        let layer =
+            |blob: &LayerBlob| descriptor(&self.layer_type(blob.gzipped), &blob.digest, blob.size);
+        let layers: Vec<_> = blobs.iter().map(layer).collect();
+        let size = u64::try_from(config.len()).unwrap_or(u64::MAX);
+        let compact = format!(
+            r#"{{"schemaVersion":2,"mediaType":"{}","config":{},"layers":[{}]}}"#,
+            self.manifest_type(),
+            descriptor(
+                &self.config_type(),
+                &Digest::sha256(config.as_bytes()),
+                size
+            ),
+            layers.join(","),
+        );
+        go_json::indent(&compact, "", INDENT)
+    }
+}
+
+/// A v1 image that fits the format and collides with no other, but does not run by itself.
+fn lower_step(id: &str, parent: &str, step: &History) -> Result<String, Error> {
+    let created = step.created.as_deref().unwrap_or_default();
+    let created = go_json::time(created).ok_or_else(|| Error::Time {
+        text: created.into(),
+    })?;
+    let optional = |key: &str, text: &str| match text {
+        "" => String::new(),
+        text => format!(",\"{key}\":{}", go_json::string(text)),
+    };
+    Ok(format!(
+        r#"{{"id":"{id}"{}{},"created":"{created}","container_config":{{"Cmd":[{}]}}{}{}}}"#,
+        optional("parent", parent),
+        optional("comment", &step.comment),
+        go_json::string(&step.created_by),
+        optional("author", &step.author),
+        if step.empty_layer {
+            ",\"throwaway\":true"
+        } else {
+            ""
+        },
+    ))
+}
+
+fn payload(name: &str, tag: &str, architecture: &str, steps: &[(Digest, String)]) -> String {
+    let newest_first = || steps.iter().rev();
+    let layers: Vec<_> = newest_first()
+        .map(|(blob, _)| format!(r#"{{"blobSum":"{blob}"}}"#))
+        .collect();
+    let history: Vec<_> = newest_first()
+        .map(|(_, v1_json)| format!(r#"{{"v1Compatibility":{}}}"#, go_json::string(v1_json)))
+        .collect();
+    let compact = format!(
+        r#"{{"schemaVersion":1,"name":{},"tag":{},"architecture":{},"fsLayers":[{}],"history":[{}]}}"#,
+        go_json::string(name),
+        go_json::string(tag),
+        go_json::string(architecture),
+        layers.join(","),
+        history.join(","),
+    );
+    go_json::indent(&compact, "", INDENT)
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Base<'a> {
+    #[serde(borrow)]
+    rootfs: BaseRootFs<'a>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct BaseRootFs<'a> {
+    #[serde(borrow)]
+    base_layer: Text<'a>,
+}
+
+/// The gzipped empty tar every registry has for steps that changed no file: 32 bytes.
+pub const EMPTY_LAYER: &str =
+    "sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4";
+
+const INDENT: &str = "   ";
+
+#[cfg(test)]
+mod tests;
