@@ -50,8 +50,10 @@ pub enum Error {
     #[error("media-type: cannot determine")]
     Undetermined,
     /// `mediaType` inside the document is not the type it was served as.
-    #[error("mediaType in {document} should be '{expected}' not '{found}'")]
+    #[error("{if_present}mediaType in {document} should be '{expected}' not '{found}'")]
     MediaTypeMismatch {
+        /// `if present, ` where the type is optional, else empty.
+        if_present: &'static str,
         /// `manifest`, `manifest list` or `image index`.
         document: &'static str,
         /// The type it was served as.
@@ -67,6 +69,24 @@ pub enum Error {
         /// The keys it must not have, quoted.
         keys: &'static str,
     },
+    /// An index in place of a manifest, or the reverse.
+    #[error(
+        "{reader}: expected {expected} but found {found}{}",
+        Parenthesised(media_type)
+    )]
+    Swapped {
+        /// What refuses it: `media-type`, `ocimanifest` or `index`.
+        reader: &'static str,
+        /// `manifest` or `index`.
+        expected: &'static str,
+        /// `manifest` or `index`.
+        found: &'static str,
+        /// The type it was to be read as.
+        media_type: Option<Box<str>>,
+    },
+    /// Schema 1, where it is not supported.
+    #[error("media-type: schema 1 not supported")]
+    Schema1Refused,
     /// Not a platform specifier.
     #[error("{specifier:?}: {reason}")]
     Platform {
@@ -175,6 +195,16 @@ pub enum Error {
         /// What is wrong.
         reason: &'static str,
     },
+}
+
+struct Parenthesised<'a>(&'a Option<Box<str>>);
+
+impl fmt::Display for Parenthesised<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0
+            .as_deref()
+            .map_or(Ok(()), |text| write!(f, " ({text})"))
+    }
 }
 
 struct Listed<'a>(&'a [Platform]);

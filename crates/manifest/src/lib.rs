@@ -24,7 +24,7 @@ mod config;
 pub mod convert;
 mod der;
 mod descriptor;
-mod detect;
+pub mod detect;
 mod error;
 mod go_json;
 mod manifest;
