@@ -4,3 +4,4 @@ pub mod config;
 pub mod names;
 pub mod range;
 pub mod route;
+pub mod server;
