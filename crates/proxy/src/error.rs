@@ -1,0 +1,233 @@
+//! Every error, and the one table that says what a client hears of it.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use longshore_store::{Error as Stored, Refusal};
+
+use crate::config::RateLimitStatus;
+use crate::route;
+
+/// What went wrong, at the start or with a request.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The request has no route.
+    #[error(transparent)]
+    Refused(#[from] route::Refusal),
+    /// The store could not give what was asked.
+    #[error(transparent)]
+    Store(#[from] Stored),
+    /// A range that no part of the content satisfies.
+    #[error("range not satisfiable")]
+    Unsatisfiable {
+        /// Size of the content.
+        size: u64,
+    },
+    /// More ranges than are answered.
+    #[error(transparent)]
+    Ranges(#[from] crate::range::TooMany),
+    /// Upstream does not tell of referrers.
+    #[error("upstream does not list referrers")]
+    NoReferrers,
+    /// An upstream cannot be used as it is configured.
+    #[error("upstream {name} cannot be used")]
+    Upstream {
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: longshore_puller::Error,
+    },
+    /// A file that the configuration names cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// An environment variable that the configuration names cannot be used.
+    #[error("cannot use the environment variable {name}")]
+    Variable {
+        /// Its name.
+        name: String,
+        /// Why.
+        #[source]
+        source: std::env::VarError,
+    },
+    /// The URL of the bucket cannot be understood.
+    #[error("cannot use the store {url}")]
+    Bucket {
+        /// As it was given.
+        url: String,
+        /// Why.
+        #[source]
+        source: url::ParseError,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: std::net::SocketAddr,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// What a request is about; it decides the code of "not found".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum About {
+    Manifest,
+    Blob,
+    Tags,
+    Referrers,
+}
+
+/// What the client hears: a status, a code of the distribution spec and a sentence that is safe to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) sentence: &'static str,
+    /// Seconds; rounded up, at least 1.
+    pub(crate) retry_after_secs: Option<u64>,
+}
+
+/// Retry-After where upstream limits us and does not say for how long: the puller probes once a minute.
+const LIMITED_SECS: u64 = 60;
+/// Retry-After where we are busy ourselves.
+const BUSY_SECS: u64 = 2;
+
+/// The table.
+pub(crate) fn told(error: &Error, about: About, limited: RateLimitStatus) -> Told {
+    match error {
+        Error::Refused(refusal) => {
+            let (status, code) = refusal.status_and_code();
+            Told { status, code, sentence: sentence_of(*refusal), retry_after_secs: None }
+        }
+        Error::Store(error) => of_store(error, about, limited),
+        Error::Unsatisfiable { .. } => plain(StatusCode::RANGE_NOT_SATISFIABLE, "UNSUPPORTED", "range not satisfiable"),
+        Error::Ranges(_) => plain(StatusCode::BAD_REQUEST, "UNSUPPORTED", "too many ranges"),
+        Error::NoReferrers => plain(StatusCode::NOT_FOUND, "UNSUPPORTED", "upstream does not list referrers"),
+        Error::Upstream { .. } | Error::Read { .. } | Error::Variable { .. } | Error::Listen { .. } | Error::Bucket { .. } => {
+            plain(StatusCode::BAD_GATEWAY, "UNAVAILABLE", "the upstream cannot be used as it is configured")
+        }
+    }
+}
+
+fn of_store(error: &Stored, about: About, limited: RateLimitStatus) -> Told {
+    match error {
+        Stored::Refused(refusal) | Stored::NotWhole { refusal } => of_refusal(refusal, about, limited),
+        Stored::Mismatch { .. } => plain(StatusCode::BAD_GATEWAY, "UNAVAILABLE", "upstream sent content that does not match its digest"),
+        Stored::Distrusted { .. } => {
+            plain(StatusCode::BAD_GATEWAY, "UNAVAILABLE", "upstream sent wrong content a moment ago: start again from the first byte")
+        }
+        Stored::Busy => busy("too many downloads at once"),
+        Stored::GivenUp => busy("the download was given up"),
+        Stored::NoRoom { .. } => busy("no room on disk"),
+        Stored::Local { .. } => busy("the disk of this mirror fails"),
+        Stored::Bucket { .. } => busy("the bucket of this mirror fails"),
+        Stored::Foreign { .. } | Stored::SpoolElsewhere { .. } | Stored::Url { .. } => busy("the store of this mirror cannot be used"),
+    }
+}
+
+fn of_refusal(refusal: &Refusal, about: About, limited: RateLimitStatus) -> Told {
+    match refusal {
+        Refusal::Gone { .. } => match about {
+            About::Manifest => plain(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "upstream does not have this manifest"),
+            About::Blob => plain(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", "upstream does not have this blob"),
+            About::Tags => plain(StatusCode::NOT_FOUND, "NAME_UNKNOWN", "upstream does not have this repository"),
+            // With NAME_UNKNOWN clients would not look for the tag that stands in for the list.
+            About::Referrers => plain(StatusCode::NOT_FOUND, "UNSUPPORTED", "upstream does not list referrers"),
+        },
+        Refusal::Denied { .. } => plain(StatusCode::FORBIDDEN, "DENIED", "upstream denies access"),
+        Refusal::Limited { retry_after, .. } => Told {
+            status: match limited {
+                RateLimitStatus::ServiceUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+                RateLimitStatus::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
+            },
+            code: "TOOMANYREQUESTS",
+            sentence: "upstream limits requests",
+            retry_after_secs: Some(retry_after.map_or(LIMITED_SECS, whole_secs)),
+        },
+        Refusal::Rejected { .. } => plain(StatusCode::BAD_GATEWAY, "UNAVAILABLE", "upstream rejects the credentials of this mirror"),
+        Refusal::TimedOut { .. } => plain(StatusCode::GATEWAY_TIMEOUT, "UNAVAILABLE", "upstream does not answer in time"),
+        Refusal::Unreachable { .. } => plain(StatusCode::BAD_GATEWAY, "UNAVAILABLE", "upstream cannot be reached"),
+        Refusal::Misbehaved { .. } => plain(StatusCode::BAD_GATEWAY, "UNAVAILABLE", "upstream sent something that cannot be right"),
+    }
+}
+
+fn sentence_of(refusal: route::Refusal) -> &'static str {
+    match refusal {
+        route::Refusal::Path => "nothing is served under this path",
+        route::Refusal::Upstream => "the registry is not an upstream of this mirror",
+        route::Refusal::Name => "invalid repository name",
+        route::Refusal::Tag => "invalid tag",
+        route::Refusal::Digest => "invalid digest",
+        route::Refusal::Method => "this mirror is read-only",
+    }
+}
+
+fn plain(status: StatusCode, code: &'static str, sentence: &'static str) -> Told {
+    Told { status, code, sentence, retry_after_secs: None }
+}
+
+fn busy(sentence: &'static str) -> Told {
+    Told { status: StatusCode::SERVICE_UNAVAILABLE, code: "UNAVAILABLE", sentence, retry_after_secs: Some(BUSY_SECS) }
+}
+
+fn whole_secs(time: Duration) -> u64 {
+    (time.as_secs() + u64::from(time.subsec_nanos() > 0)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+
+    #[test]
+    fn every_refusal_has_its_status() {
+        let cause = || -> longshore_store::Cause { Arc::new(std::io::Error::other("secret detail")) };
+        let rows = [
+            (Refusal::Gone { confirmed: true, cause: cause() }, 404, "MANIFEST_UNKNOWN", None),
+            (Refusal::Gone { confirmed: false, cause: cause() }, 404, "MANIFEST_UNKNOWN", None),
+            (Refusal::Denied { cause: cause() }, 403, "DENIED", None),
+            (Refusal::Rejected { cause: cause() }, 502, "UNAVAILABLE", None),
+            (Refusal::Limited { retry_after: None, cause: cause() }, 503, "TOOMANYREQUESTS", Some(60)),
+            (Refusal::Limited { retry_after: Some(Duration::from_millis(2001)), cause: cause() }, 503, "TOOMANYREQUESTS", Some(3)),
+            (Refusal::TimedOut { cause: cause() }, 504, "UNAVAILABLE", None),
+            (Refusal::Unreachable { cause: cause() }, 502, "UNAVAILABLE", None),
+            (Refusal::Misbehaved { cause: cause() }, 502, "UNAVAILABLE", None),
+        ];
+        for (refusal, status, code, retry_after_secs) in rows {
+            for error in [Stored::Refused(refusal.clone()), Stored::NotWhole { refusal: refusal.clone() }] {
+                let told = told(&error.into(), About::Manifest, RateLimitStatus::ServiceUnavailable);
+                assert_eq!((told.status.as_u16(), told.code, told.retry_after_secs), (status, code, retry_after_secs), "{refusal:?}");
+                assert!(!told.sentence.contains("secret"));
+            }
+        }
+    }
+
+    #[test]
+    fn not_found_names_what_was_asked() {
+        let gone = || Error::Store(Refusal::Gone { confirmed: true, cause: Arc::new(std::io::Error::other("")) }.into());
+        for (about, code) in [
+            (About::Manifest, "MANIFEST_UNKNOWN"),
+            (About::Blob, "BLOB_UNKNOWN"),
+            (About::Tags, "NAME_UNKNOWN"),
+            (About::Referrers, "UNSUPPORTED"),
+        ] {
+            assert_eq!(told(&gone(), about, RateLimitStatus::ServiceUnavailable).code, code);
+        }
+    }
+
+    #[test]
+    fn the_status_of_a_limit_can_be_chosen() {
+        let limited = Refusal::Limited { retry_after: None, cause: Arc::new(std::io::Error::other("")) };
+        let told = told(&Error::Store(limited.into()), About::Manifest, RateLimitStatus::TooManyRequests);
+        assert_eq!(told.status.as_u16(), 429);
+    }
+}

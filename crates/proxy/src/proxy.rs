@@ -1,0 +1,215 @@
+//! The whole program in one place: what a request asks for, and who answers it.
+
+use std::sync::Arc;
+
+use http::header::{ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use longshore_reference::Digest;
+use longshore_store::{Outcome, Store};
+
+use crate::account::Account;
+use crate::body::Body;
+use crate::error::{About, Error, told};
+use crate::metrics::Metrics;
+use crate::names::Names;
+use crate::range::content_range_unsatisfied;
+use crate::readiness::Readiness;
+use crate::route::{self, At, Route};
+use crate::upstreams::Upstreams;
+
+/// Answers requests. Cheap to clone.
+#[derive(Clone)]
+pub struct Proxy(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) names: Names,
+    pub(crate) upstreams: Upstreams,
+    pub(crate) store: Store,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) readiness: Readiness,
+    /// Health and metrics have a listener of their own.
+    pub(crate) admin_elsewhere: bool,
+}
+
+/// What every answer about content needs to know of its request.
+pub(crate) struct Asked<'a> {
+    pub(crate) headers: &'a HeaderMap,
+    /// The path as the client wrote it.
+    pub(crate) path: &'a str,
+    pub(crate) head: bool,
+    pub(crate) at: At,
+    pub(crate) account: Account,
+}
+
+/// `Docker-Content-Digest`.
+const DIGEST: HeaderName = HeaderName::from_static("docker-content-digest");
+/// `Docker-Distribution-Api-Version`.
+const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api-version");
+/// What a request came to.
+const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
+/// The registry that `ns` named.
+const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
+
+impl Proxy {
+    /// Answers a client.
+    pub async fn respond<B>(&self, request: Request<B>) -> Response<Body> {
+        let (parts, _) = request.into_parts();
+        let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let account = Account::open(&self.0.metrics, &parts.method, &parts.uri);
+        let route = match Route::parse(&parts.method, &parts.uri, host, &self.0.names) {
+            Ok(route) => route,
+            Err(refusal) => return self.refuse(account, refusal),
+        };
+        let head = parts.method == Method::HEAD;
+        let (headers, path) = (&parts.headers, parts.uri.path());
+        match route {
+            Route::Version => version(account),
+            Route::Manifest { at, reference } => {
+                let account = account.about(at.upstream, About::Manifest, reference.named());
+                self.manifest(Asked { headers, path, head, at, account }, reference).await
+            }
+            Route::Blob { at, canonical } => {
+                let account = account.about(at.upstream, About::Blob, canonical.named());
+                self.blob(Asked { headers, path, head, at, account }, canonical).await
+            }
+            Route::Tags { at, named, query } => {
+                let account = account.about(at.upstream, About::Tags, &named);
+                self.tags(Asked { headers, path, head, at, account }, &named, query.as_deref()).await
+            }
+            Route::Referrers { at, canonical, query } => {
+                let account = account.about(at.upstream, About::Referrers, canonical.named());
+                self.referrers(Asked { headers, path, head, at, account }, &canonical, query.as_deref()).await
+            }
+            Route::Health | Route::Ready | Route::Metrics if self.0.admin_elsewhere => self.refuse(account, route::Refusal::Path),
+            Route::Health | Route::Ready | Route::Metrics => self.admin(&route),
+        }
+    }
+
+    /// Answers on the listener for health and metrics alone.
+    pub async fn respond_admin<B>(&self, request: Request<B>) -> Response<Body> {
+        match Route::parse(request.method(), request.uri(), None, &self.0.names) {
+            Ok(route @ (Route::Health | Route::Ready | Route::Metrics)) => self.admin(&route),
+            _ => plain(StatusCode::NOT_FOUND, "here are /healthz, /readyz and /metrics\n"),
+        }
+    }
+
+    fn admin(&self, route: &Route) -> Response<Body> {
+        match route {
+            Route::Metrics => {
+                let (content_type, text) = self.0.metrics.render(self.0.store.usage());
+                let mut response = Response::new(Body::full(text.into()));
+                response.headers_mut().insert(CONTENT_TYPE, content_type);
+                response
+            }
+            Route::Ready if !self.0.readiness.is_ready() => plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            _ => plain(StatusCode::OK, "ok\n"),
+        }
+    }
+
+    fn refuse(&self, account: Account, refusal: route::Refusal) -> Response<Body> {
+        let mut response = failure(account, About::Manifest, &refusal.into(), crate::config::RateLimitStatus::ServiceUnavailable);
+        if refusal == route::Refusal::Method {
+            response.headers_mut().insert(ALLOW, route::ALLOW);
+        }
+        response
+    }
+
+    /// Tells a client what went wrong; HEAD gets no body, which hyper sees to.
+    pub(crate) fn fail(&self, asked: Asked<'_>, about: About, error: &Error) -> Response<Body> {
+        let limited = self.0.upstreams.rate_limit_status(asked.at.upstream);
+        failure(asked.account, about, error, limited)
+    }
+}
+
+/// `GET /v2/`: never depends on an upstream.
+fn version(account: Account) -> Response<Body> {
+    let mut response = json(StatusCode::OK, "{}".to_owned());
+    close_account(&mut response, account, None);
+    response
+}
+
+fn failure(account: Account, about: About, error: &Error, limited: crate::config::RateLimitStatus) -> Response<Body> {
+    let told = told(error, about, limited);
+    let detail = serde_json::json!({"errors": [{"code": told.code, "message": told.sentence}]});
+    let mut response = json(told.status, detail.to_string());
+    let headers = response.headers_mut();
+    if let Some(secs) = told.retry_after_secs {
+        headers.insert(RETRY_AFTER, secs.into());
+    }
+    if let Error::Unsatisfiable { size } = error {
+        insert(headers, CONTENT_RANGE, &content_range_unsatisfied(*size));
+    }
+    account.refused(error, told.status);
+    close_account(&mut response, account, None);
+    response
+}
+
+/// An answer about content: the headers that all of them have.
+pub(crate) fn content(asked: Asked<'_>, status: StatusCode, content_type: HeaderValue, digest: &Digest, outcome: Outcome, body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, content_type);
+    let digest = digest.to_string();
+    insert(headers, ETAG, &etag(&digest));
+    insert(headers, DIGEST, &digest);
+    if let Some(ns) = asked.at.ns {
+        headers.insert(NAMESPACE, ns);
+    }
+    close_account(&mut response, asked.account, Some(outcome));
+    response
+}
+
+/// Says of a blob that parts of it can be had.
+pub(crate) fn ranged(response: &mut Response<Body>) {
+    response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+}
+
+/// Says how long a body is that is not sent, or is.
+pub(crate) fn sized(response: &mut Response<Body>, len: u64) {
+    response.headers_mut().insert(CONTENT_LENGTH, len.into());
+}
+
+/// The tag of content: its digest in quotes.
+pub(crate) fn etag(digest: &str) -> String {
+    format!("\"{digest}\"")
+}
+
+/// Inserts a value that is known to be one; anything else is left out.
+pub(crate) fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
+    if let Ok(value) = HeaderValue::try_from(value) {
+        headers.insert(name, value);
+    }
+}
+
+/// Names the outcome and hands the account to the body, which closes it.
+pub(crate) fn close_account(response: &mut Response<Body>, mut account: Account, outcome: Option<Outcome>) {
+    let headers = response.headers_mut();
+    headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
+    if let Some(outcome) = outcome {
+        headers.insert(X_CACHE, HeaderValue::from_static(outcome.as_str()));
+    }
+    account.answered(response.status(), outcome);
+    let body = std::mem::replace(response.body_mut(), Body::empty());
+    *response.body_mut() = body.counted(account);
+}
+
+fn json(status: StatusCode, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::full(text.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(Body::full(text.into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}
+
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proxy").field("store", &self.0.store).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,233 @@
+//! The upstreams at run time: what the store's questions mean to the puller, and what the puller's errors mean to the store.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::StreamExt;
+use futures_util::future::BoxFuture;
+use longshore_puller::{Config, Credentials, Download, Endpoint, Error as Pulled, Secret, Upstream as Puller};
+use longshore_reference::{Canonical, Named, Reference};
+use longshore_store::{Answer, Ask, AskBlob, AskManifest, BlobAnswer, BlobAsk, Fetched, OnDeleted, OnDenied, Policy, Refusal, Source};
+use moka::sync::Cache;
+
+use crate::config::{self, Age, RateLimitStatus};
+use crate::error::Error;
+use crate::metrics::Metrics;
+use crate::names::UpstreamId;
+
+/// Hosts of one wildcard upstream that are kept ready.
+const WILDCARD_HOSTS_MAX: u64 = 256;
+
+/// Every upstream that may be dialled, by its id.
+pub(crate) struct Upstreams(Vec<Entry>);
+
+struct Entry {
+    id: UpstreamId,
+    configured: config::Upstream,
+    policy: Policy,
+    metrics: Arc<Metrics>,
+    known: Known,
+}
+
+enum Known {
+    One(Puller),
+    /// Hosts of a wildcard, made when they are first asked for.
+    Hosts(Cache<Box<str>, Puller>),
+}
+
+/// One upstream, ready to be asked. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Upstream {
+    puller: Puller,
+}
+
+impl Upstreams {
+    pub(crate) fn new(configured: Vec<config::Upstream>, ids: impl Iterator<Item = UpstreamId>, metrics: &Arc<Metrics>) -> Result<Self, Error> {
+        let entry = |(configured, id): (config::Upstream, UpstreamId)| {
+            let policy = policy(&configured.policy);
+            let metrics = Arc::clone(metrics);
+            let known = if configured.endpoints.is_empty() {
+                Known::Hosts(Cache::new(WILDCARD_HOSTS_MAX))
+            } else {
+                Known::One(puller(&configured, &configured.name, id, &metrics)?)
+            };
+            Ok(Entry { id, configured, policy, metrics, known })
+        };
+        configured.into_iter().zip(ids).map(entry).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The upstream of a repository.
+    pub(crate) fn find(&self, id: UpstreamId, named: &Named) -> Result<Upstream, Error> {
+        let entry = self.entry(id)?;
+        let puller = match &entry.known {
+            Known::One(puller) => puller.clone(),
+            Known::Hosts(hosts) => match hosts.get(named.domain()) {
+                Some(puller) => puller,
+                None => {
+                    let puller = puller(&entry.configured, named.domain(), id, &entry.metrics)?;
+                    hosts.insert(named.domain().into(), puller.clone());
+                    puller
+                }
+            },
+        };
+        Ok(Upstream { puller })
+    }
+
+    /// How its content is kept and served.
+    pub(crate) fn policy(&self, id: UpstreamId) -> Result<&Policy, Error> {
+        self.entry(id).map(|entry| &entry.policy)
+    }
+
+    /// What a client is told when the upstream limits us.
+    pub(crate) fn rate_limit_status(&self, id: UpstreamId) -> RateLimitStatus {
+        self.entry(id).map_or(RateLimitStatus::ServiceUnavailable, |entry| entry.configured.policy.rate_limit_status)
+    }
+
+    fn entry(&self, id: UpstreamId) -> Result<&Entry, Error> {
+        let entry = self.0.get(id.index()).filter(|entry| entry.id == id);
+        entry.ok_or(Error::Refused(crate::route::Refusal::Upstream))
+    }
+}
+
+impl Upstream {
+    /// Asks about a manifest.
+    pub(crate) fn ask_manifest(self, reference: Reference) -> AskManifest {
+        let asked = Arc::new((self.puller, reference));
+        Arc::new(move |ask| {
+            let asked = Arc::clone(&asked);
+            Box::pin(async move {
+                let (puller, reference) = &*asked;
+                let answer = match ask {
+                    Ask::Check(digest) => puller.check(reference).await.map(|head| match (reference, head.digest) {
+                        // By digest nothing else can be meant, and several registries send no digest.
+                        (Reference::Canonical(_), _) => Answer::Same,
+                        (Reference::Tagged(_), Some(found)) if found == digest => Answer::Same,
+                        (Reference::Tagged(_), found) => Answer::Changed(found),
+                    }),
+                    Ask::Fetch => puller.manifest(reference).await.map(|fetched| {
+                        let (bytes, media_type, digest) = (fetched.bytes, fetched.media_type, fetched.digest);
+                        Answer::Body(Fetched { bytes, media_type, digest })
+                    }),
+                };
+                answer.unwrap_or_else(|error| Answer::Refused(refusal(error)))
+            }) as BoxFuture<'static, Answer>
+        })
+    }
+
+    /// Asks about a blob.
+    pub(crate) fn ask_blob(self, canonical: Canonical) -> AskBlob {
+        let asked = Arc::new((self.puller, canonical));
+        Arc::new(move |ask| {
+            let asked = Arc::clone(&asked);
+            Box::pin(async move {
+                let (puller, canonical) = &*asked;
+                let answer = match ask {
+                    BlobAsk::Check => puller.blob_size(canonical).await.map(BlobAnswer::Has),
+                    BlobAsk::Fetch { offset, size } => {
+                        puller.blob(canonical, offset, size).await.map(|download| BlobAnswer::Source(source(download)))
+                    }
+                };
+                answer.unwrap_or_else(|error| BlobAnswer::Refused(refusal(error)))
+            }) as BoxFuture<'static, BlobAnswer>
+        })
+    }
+
+    /// The puller, for what is passed on as it is.
+    pub(crate) fn puller(&self) -> &Puller {
+        &self.puller
+    }
+}
+
+/// What the puller's error means to the store.
+pub(crate) fn refusal(error: Pulled) -> Refusal {
+    match &error {
+        Pulled::Unknown { confirmed, .. } => Refusal::Gone { confirmed: *confirmed, cause: Arc::new(error) },
+        Pulled::Denied { .. } => Refusal::Denied { cause: Arc::new(error) },
+        Pulled::Rejected { .. } => Refusal::Rejected { cause: Arc::new(error) },
+        Pulled::Limited { retry_after, .. } => Refusal::Limited { retry_after: *retry_after, cause: Arc::new(error) },
+        Pulled::Unreachable { .. } | Pulled::Config { .. } => Refusal::Unreachable { cause: Arc::new(error) },
+        Pulled::TimedOut { .. } => Refusal::TimedOut { cause: Arc::new(error) },
+        Pulled::Misbehaved { .. } => Refusal::Misbehaved { cause: Arc::new(error) },
+    }
+}
+
+/// A download as the store reads it. When its stream ends the download is put aside, for `distrust` to find.
+fn source(download: Download) -> Source {
+    let aside = Arc::new(Mutex::new(None));
+    let size = download.size();
+    let chunks = futures_util::stream::unfold(
+        Running { download: Some(download), aside: Arc::clone(&aside) },
+        |mut running| async {
+            let chunk = running.download.as_mut()?.chunk().await.transpose()?;
+            Some((chunk.map_err(refusal), running))
+        },
+    );
+    let distrust = Box::new(move || {
+        let ended: Option<Download> = aside.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(download) = ended {
+            download.distrust();
+        }
+    });
+    Source { size, chunks: chunks.boxed(), distrust }
+}
+
+struct Running {
+    download: Option<Download>,
+    aside: Arc<Mutex<Option<Download>>>,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        *self.aside.lock().unwrap_or_else(PoisonError::into_inner) = self.download.take();
+    }
+}
+
+fn puller(configured: &config::Upstream, domain: &str, id: UpstreamId, metrics: &Arc<Metrics>) -> Result<Puller, Error> {
+    let failed = |source| Error::Upstream { name: domain.to_owned(), source };
+    let endpoints = configured.endpoints_for(domain);
+    let endpoints = endpoints.iter().map(|endpoint| Endpoint::parse(endpoint.as_str())).collect::<Result<_, _>>();
+    let mut config = Config::new(domain, endpoints.map_err(failed)?);
+    config.credentials = configured.credentials.as_ref().map(credentials).transpose()?;
+    config.realms.clone_from(&configured.realms);
+    if let Some(ca) = &configured.ca {
+        let pem = std::fs::read(ca).map_err(|source| Error::Read { path: ca.display().to_string(), source })?;
+        config.ca_pem = Some(pem);
+    }
+    let metrics = Arc::clone(metrics);
+    config.observer = Arc::new(move |event| metrics.upstream(id, event));
+    Puller::new(config).map_err(failed)
+}
+
+fn credentials(configured: &config::Credentials) -> Result<Credentials, Error> {
+    let password = match &configured.password {
+        config::Secret::Value(value) => Secret::value(value.as_str()),
+        config::Secret::File(path) => Secret::file(path.as_path()),
+        config::Secret::Env(name) => {
+            let value = std::env::var(name).map_err(|source| Error::Variable { name: name.clone(), source })?;
+            Secret::value(value)
+        }
+    };
+    Ok(Credentials::Basic { username: configured.username.clone(), password })
+}
+
+fn policy(configured: &config::Policy) -> Policy {
+    let within = |age: Age| match age {
+        Age::Within(time) => Some(time),
+        Age::Forever => None,
+    };
+    Policy {
+        revalidate: within(configured.revalidate).unwrap_or(std::time::Duration::MAX),
+        max_stale: within(configured.max_stale),
+        negative_ttl: configured.negative_ttl,
+        answer_within: configured.answer_within,
+        on_deleted: match configured.on_deleted {
+            config::OnDeleted::Forget => OnDeleted::Forget,
+            config::OnDeleted::Serve => OnDeleted::Serve,
+        },
+        on_denied: match configured.on_denied {
+            config::OnDenied::Deny => OnDenied::Deny,
+            config::OnDenied::Serve => OnDenied::Serve,
+        },
+        stale_needs_whole: configured.stale_needs_whole,
+        ..Policy::default()
+    }
+}
