@@ -43,7 +43,7 @@ impl UpstreamId {
 }
 
 /// Every name that a request may use for an upstream.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Names {
     by_name: HashMap<Box<str>, UpstreamId>,
     by_host: HashMap<Box<str>, UpstreamId>,
@@ -148,6 +148,11 @@ impl Names {
     #[must_use]
     pub fn name(&self, id: UpstreamId) -> &str {
         self.names.get(id.0).map_or("", |name| name)
+    }
+
+    /// All upstreams, in the order of their ids.
+    pub fn ids(&self) -> impl Iterator<Item = UpstreamId> + use<> {
+        (0..self.names.len()).map(UpstreamId)
     }
 
     /// [`name`](Self::name) as a header value, without a copy.

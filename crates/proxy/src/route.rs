@@ -140,12 +140,10 @@ impl Route {
                 None => Ok(Self::Version),
             };
         }
-        // From the right: a repository may have components like "manifests" and "blobs".
-        let (rest, last) = rest.rsplit_once('/').ok_or(Refusal::Path)?;
-        let (name, kind) = rest.rsplit_once('/').ok_or(Refusal::Path)?;
-        let Some(kind) = Kind::parse(kind, last) else {
+        let (name, kind, last) = split_object(rest).ok_or(Refusal::Path)?;
+        if kind == Kind::Other {
             return Err(Refusal::Path);
-        };
+        }
         let last = decode(last);
         let (at, named) = Place {
             prefix,
@@ -156,11 +154,11 @@ impl Route {
         .locate(name)?;
         let query = || uri.query().and_then(query_without_ns);
         Ok(match kind {
-            Kind::Manifests => Self::Manifest {
+            Kind::Manifest => Self::Manifest {
                 at,
                 reference: parse_reference(named, &last?)?,
             },
-            Kind::Blobs => Self::Blob {
+            Kind::Blob => Self::Blob {
                 at,
                 canonical: parse_canonical(named, &last?)?,
             },
@@ -174,27 +172,63 @@ impl Route {
                 named,
                 query: query(),
             },
+            Kind::Other => return Err(Refusal::Path),
         })
     }
 }
 
-/// The parts of the API, by the component before the last.
-#[derive(Debug, Clone, Copy)]
-enum Kind {
-    Manifests,
-    Blobs,
-    Referrers,
+/// The parts of the API: what metrics and logs tell requests apart by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// Manifests.
+    Manifest,
+    /// Blobs.
+    Blob,
+    /// Lists of tags.
     Tags,
+    /// Lists of referrers.
+    Referrers,
+    /// Everything else: `/v2/`, and what is not served.
+    Other,
 }
 
 impl Kind {
-    fn parse(component: &str, last: &str) -> Option<Self> {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::Manifest,
+        Self::Blob,
+        Self::Tags,
+        Self::Referrers,
+        Self::Other,
+    ];
+
+    /// The word for metrics and logs.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Manifest => "manifest",
+            Self::Blob => "blob",
+            Self::Tags => "tags",
+            Self::Referrers => "referrers",
+            Self::Other => "other",
+        }
+    }
+
+    /// What a path asks for, even if the rest of it makes no [`Route`].
+    #[must_use]
+    pub fn of_path(path: &str) -> Self {
+        split_api(path)
+            .and_then(|(_, rest)| split_object(rest))
+            .map_or(Self::Other, |(_, kind, _)| kind)
+    }
+
+    fn parse(component: &str, last: &str) -> Self {
         match component {
-            "manifests" => Some(Self::Manifests),
-            "blobs" => Some(Self::Blobs),
-            "referrers" => Some(Self::Referrers),
-            "tags" if last == "list" => Some(Self::Tags),
-            _ => None,
+            "manifests" => Self::Manifest,
+            "blobs" => Self::Blob,
+            "referrers" => Self::Referrers,
+            "tags" if last == "list" => Self::Tags,
+            _ => Self::Other,
         }
     }
 }
@@ -263,6 +297,14 @@ fn split_api(path: &str) -> Option<(Option<&str>, &str)> {
     }
     let (prefix, rest) = path.split_once('/')?;
     Some((Some(prefix), after_root(rest)?))
+}
+
+/// Cuts the part of a path behind the API's root into repository, kind and tag or digest. From the right: a repository
+/// may have components like "manifests" and "blobs".
+fn split_object(rest: &str) -> Option<(&str, Kind, &str)> {
+    let (rest, last) = rest.rsplit_once('/')?;
+    let (name, component) = rest.rsplit_once('/')?;
+    Some((name, Kind::parse(component, last), last))
 }
 
 fn after_root(path: &str) -> Option<&str> {

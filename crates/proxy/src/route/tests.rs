@@ -347,6 +347,24 @@ fn only_reads_are_served() {
 }
 
 #[test]
+fn kinds_of_what_is_refused() {
+    for (path, kind) in [
+        ("/v2/never.heard.of/a/manifests/1", Kind::Manifest),
+        ("/v2/A/blobs/x", Kind::Blob),
+        ("/nowhere/v2/a/tags/list", Kind::Tags),
+        ("/v2/a/tags/lists", Kind::Other),
+        ("/v2/a/referrers/", Kind::Referrers),
+        ("/v2/", Kind::Other),
+        ("/a/manifests/1", Kind::Other),
+        ("", Kind::Other),
+    ] {
+        assert_eq!(Kind::of_path(path), kind, "{path}");
+    }
+    let words = Kind::ALL.map(Kind::as_str);
+    assert_eq!(words, ["manifest", "blob", "tags", "referrers", "other"]);
+}
+
+#[test]
 fn refusals_have_their_code() {
     for (refusal, status, code) in [
         (Refusal::Path, 404, "UNSUPPORTED"),
