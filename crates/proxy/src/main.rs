@@ -1,22 +1,52 @@
-//! STUB
-use longshore_proxy::config::{Config, Overrides, StoreUrl, UpstreamName, Endpoint};
-fn main() {
-    let mut args = std::env::args().skip(1);
-    let mut file = None; let mut o = Overrides::default();
-    while let Some(a) = args.next() { match a.as_str() {
-        "serve" => {}
-        "--config" => file = args.next(),
-        "--listen" => o.listen = Some(args.next().unwrap().parse().unwrap()),
-        "--store" => o.store = Some(StoreUrl::parse(&args.next().unwrap()).unwrap()),
-        "--upstream" => { let v = args.next().unwrap(); let (n,u) = v.split_once('=').unwrap(); o.upstreams.push((UpstreamName::parse(n).unwrap(), Endpoint::parse(u).unwrap())); }
-        _ => panic!("{a}") } }
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let config = Config::load(file.as_deref().map(std::path::Path::new), &o).unwrap();
-    let shutdown = tokio_util::sync::CancellationToken::new();
-    let rt = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    rt.block_on(async move {
-        let s = shutdown.clone();
-        tokio::spawn(async move { let mut t = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).unwrap(); t.recv().await; s.cancel(); });
-        longshore_proxy::run(config, shutdown).await.unwrap();
-    });
+//! The `longshore` binary.
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser;
+use longshore_proxy::cli::{self, Cli};
+use longshore_proxy::config::Config;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+fn main() -> ExitCode {
+    cli::run(Cli::parse(), serve)
+}
+
+/// Serves until a signal comes, then drains; a second signal ends the process at once.
+fn serve(config: Config) -> Result<(), io::Error> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let shutdown = CancellationToken::new();
+        let (terminate, interrupt) = (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        );
+        tokio::spawn(end_by_signals(terminate, interrupt, shutdown.clone()));
+        run(config, shutdown).await
+    })
+}
+
+async fn end_by_signals(mut terminate: Signal, mut interrupt: Signal, shutdown: CancellationToken) {
+    let mut signalled = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    signalled().await;
+    tracing::info!("shutting down");
+    shutdown.cancel();
+    signalled().await;
+    tracing::warn!("ended by a second signal");
+    std::process::exit(1);
+}
+
+/// Stands where the proxy will be: does nothing until it is shut down.
+async fn run(config: Config, shutdown: CancellationToken) -> Result<(), io::Error> {
+    tracing::info!(listen = %config.listen, "nothing is served yet");
+    shutdown.cancelled().await;
+    Ok(())
 }
