@@ -7,25 +7,45 @@ use longshore_store::{Blob, Outcome, Refusal};
 use tokio::time::timeout;
 
 use crate::body::Body;
-use crate::error::{About, Error};
+use crate::error::Error;
 use crate::proxy::{Asked, Proxy, content, etag, insert, ranged, sized};
 use crate::range::{self, Multipart, Range, Resolved};
 
 impl Proxy {
     pub(crate) async fn blob(&self, asked: Asked<'_>, canonical: Canonical) -> Response<Body> {
         let tag = etag(&canonical.digest().to_string());
-        let unmodified = asked.headers.get_all(IF_NONE_MATCH).iter().any(|value| range::if_none_match(Some(value.as_bytes()), &tag));
+        let unmodified = asked
+            .headers
+            .get_all(IF_NONE_MATCH)
+            .iter()
+            .any(|value| range::if_none_match(Some(value.as_bytes()), &tag));
         let answered = match wanted(asked.headers, &tag) {
             Ok(_) if asked.head => self.blob_size(&asked, &canonical).await.map(Answer::Size),
-            Ok(range) => self.open(&asked, &canonical, range.as_ref()).await.map(|blob| Answer::Blob(blob, range)),
+            Ok(range) => self
+                .open(&asked, &canonical, range.as_ref())
+                .await
+                .map(|blob| Answer::Blob(blob, range)),
             Err(error) => Err(error),
         };
         match answered {
-            Err(error) => self.fail(asked, About::Blob, &error),
-            Ok(Answer::Size((_, outcome))) if unmodified => respond(asked, StatusCode::NOT_MODIFIED, &canonical, outcome, Body::empty()),
-            Ok(Answer::Blob(blob, _)) if unmodified => respond(asked, StatusCode::NOT_MODIFIED, &canonical, blob.outcome(), Body::empty()),
+            Err(error) => self.fail(asked, &error),
+            Ok(Answer::Size((_, outcome))) if unmodified => respond(
+                asked,
+                StatusCode::NOT_MODIFIED,
+                &canonical,
+                outcome,
+                Body::empty(),
+            ),
+            Ok(Answer::Blob(blob, _)) if unmodified => respond(
+                asked,
+                StatusCode::NOT_MODIFIED,
+                &canonical,
+                blob.outcome(),
+                Body::empty(),
+            ),
             Ok(Answer::Size((size, outcome))) => {
-                let mut response = respond(asked, StatusCode::OK, &canonical, outcome, Body::empty());
+                let mut response =
+                    respond(asked, StatusCode::OK, &canonical, outcome, Body::empty());
                 if let Some(size) = size {
                     sized(&mut response, size);
                 }
@@ -36,24 +56,55 @@ impl Proxy {
     }
 
     /// Opens the blob within the time that a client waits for headers.
-    async fn open(&self, asked: &Asked<'_>, canonical: &Canonical, range: Option<&Range>) -> Result<Blob, Error> {
+    async fn open(
+        &self,
+        asked: &Asked<'_>,
+        canonical: &Canonical,
+        range: Option<&Range>,
+    ) -> Result<Blob, Error> {
         let id = asked.at.upstream;
         let policy = self.0.upstreams.policy(id)?;
-        let ask = self.0.upstreams.find(id, canonical.named())?.ask_blob(canonical.clone());
+        let ask = self
+            .0
+            .upstreams
+            .find(id, canonical.named())?
+            .ask_blob(canonical.clone());
         let from_start = range.is_none_or(|range| range.start() == Some(0));
-        let opened = timeout(policy.answer_within, self.0.store.blob(canonical, from_start, policy, ask)).await;
-        Ok(opened.map_err(|late| timed_out(late))??)
+        let opened = timeout(
+            policy.answer_within,
+            self.0.store.blob(canonical, from_start, policy, ask),
+        )
+        .await;
+        Ok(opened.map_err(timed_out)??)
     }
 
-    async fn blob_size(&self, asked: &Asked<'_>, canonical: &Canonical) -> Result<(Option<u64>, Outcome), Error> {
+    async fn blob_size(
+        &self,
+        asked: &Asked<'_>,
+        canonical: &Canonical,
+    ) -> Result<(Option<u64>, Outcome), Error> {
         let id = asked.at.upstream;
         let policy = self.0.upstreams.policy(id)?;
-        let ask = self.0.upstreams.find(id, canonical.named())?.ask_blob(canonical.clone());
-        let sized = timeout(policy.answer_within, self.0.store.blob_size(canonical, policy, ask)).await;
-        Ok(sized.map_err(|late| timed_out(late))??)
+        let ask = self
+            .0
+            .upstreams
+            .find(id, canonical.named())?
+            .ask_blob(canonical.clone());
+        let sized = timeout(
+            policy.answer_within,
+            self.0.store.blob_size(canonical, policy, ask),
+        )
+        .await;
+        Ok(sized.map_err(timed_out)??)
     }
 
-    fn serve(&self, asked: Asked<'_>, canonical: &Canonical, blob: Blob, range: Option<&Range>) -> Response<Body> {
+    fn serve(
+        &self,
+        asked: Asked<'_>,
+        canonical: &Canonical,
+        blob: Blob,
+        range: Option<&Range>,
+    ) -> Response<Body> {
         let outcome = blob.outcome();
         let resolved = match (range, blob.size()) {
             (Some(range), Some(size)) => range.resolve(size),
@@ -62,28 +113,56 @@ impl Proxy {
         };
         match (resolved, blob.size()) {
             (Resolved::Whole, size) | (_, size @ None) => {
-                let mut response = respond(asked, StatusCode::OK, canonical, outcome, Body::blob(&blob, None));
+                let mut response = respond(
+                    asked,
+                    StatusCode::OK,
+                    canonical,
+                    outcome,
+                    Body::blob(&blob, None),
+                );
                 if let Some(size) = size {
                     sized(&mut response, size);
                 }
                 response
             }
             (Resolved::One(span), Some(size)) => {
-                let mut response = respond(asked, StatusCode::PARTIAL_CONTENT, canonical, outcome, Body::blob(&blob, Some(span)));
+                let mut response = respond(
+                    asked,
+                    StatusCode::PARTIAL_CONTENT,
+                    canonical,
+                    outcome,
+                    Body::blob(&blob, Some(span)),
+                );
                 sized(&mut response, span.len());
-                insert(response.headers_mut(), CONTENT_RANGE, &span.content_range(size));
+                insert(
+                    response.headers_mut(),
+                    CONTENT_RANGE,
+                    &span.content_range(size),
+                );
                 response
             }
             (Resolved::Many(spans), Some(size)) => {
                 let boundary = format!("{:032x}", rand::random::<u128>());
                 let multipart = Multipart::new(spans, size, boundary);
                 let (content_type, len) = (multipart.content_type(), multipart.content_length());
-                let mut response = respond(asked, StatusCode::PARTIAL_CONTENT, canonical, outcome, Body::parts(blob, multipart));
-                insert(response.headers_mut(), http::header::CONTENT_TYPE, &content_type);
+                let mut response = respond(
+                    asked,
+                    StatusCode::PARTIAL_CONTENT,
+                    canonical,
+                    outcome,
+                    Body::parts(blob, multipart),
+                );
+                insert(
+                    response.headers_mut(),
+                    http::header::CONTENT_TYPE,
+                    &content_type,
+                );
                 sized(&mut response, len);
                 response
             }
-            (Resolved::Unsatisfiable, Some(size)) => self.fail(asked, About::Blob, &Error::Unsatisfiable { size }),
+            (Resolved::Unsatisfiable, Some(size)) => {
+                self.fail(asked, &Error::Unsatisfiable { size })
+            }
         }
     }
 }
@@ -104,14 +183,29 @@ fn wanted(headers: &HeaderMap, tag: &str) -> Result<Option<Range>, Error> {
     Ok(Range::parse(range.as_bytes())?)
 }
 
-fn respond(asked: Asked<'_>, status: StatusCode, canonical: &Canonical, outcome: Outcome, body: Body) -> Response<Body> {
+fn respond(
+    asked: Asked<'_>,
+    status: StatusCode,
+    canonical: &Canonical,
+    outcome: Outcome,
+    body: Body,
+) -> Response<Body> {
     let content_type = HeaderValue::from_static("application/octet-stream");
-    let mut response = content(asked, status, content_type, &canonical.digest(), outcome, body);
+    let mut response = content(
+        asked,
+        status,
+        content_type,
+        &canonical.digest(),
+        outcome,
+        body,
+    );
     ranged(&mut response);
     response
 }
 
 fn timed_out(late: tokio::time::error::Elapsed) -> Error {
-    let refusal = Refusal::TimedOut { cause: std::sync::Arc::new(late) };
+    let refusal = Refusal::TimedOut {
+        cause: std::sync::Arc::new(late),
+    };
     Error::Store(refusal.into())
 }

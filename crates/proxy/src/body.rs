@@ -33,12 +33,18 @@ enum Content {
 impl Body {
     /// No bytes.
     pub(crate) fn empty() -> Self {
-        Self { content: Content::Empty, account: None }
+        Self {
+            content: Content::Empty,
+            account: None,
+        }
     }
 
     /// These bytes.
     pub(crate) fn full(bytes: Bytes) -> Self {
-        Self { content: Content::Full(bytes), account: None }
+        Self {
+            content: Content::Full(bytes),
+            account: None,
+        }
     }
 
     /// A part of a blob, or all of it.
@@ -46,7 +52,10 @@ impl Body {
         let (start, end) = span.map_or((0, None), |span| (span.start(), Some(span.end())));
         let len = span.map(Span::len).or_else(|| blob.size());
         let chunks = futures_util::stream::unfold(blob.read(start, end), next_frame);
-        Self { content: Content::Stream(chunks.boxed(), len), account: None }
+        Self {
+            content: Content::Stream(chunks.boxed(), len),
+            account: None,
+        }
     }
 
     /// Several parts of a blob, one after the other.
@@ -56,19 +65,23 @@ impl Body {
         let end = Bytes::from(multipart.end());
         let parts = futures_util::stream::iter(spans).flat_map(move |span| {
             let head = Ok(Frame::data(Bytes::from(multipart.head(span))));
-            let chunks = futures_util::stream::unfold(blob.read(span.start(), Some(span.end())), next_frame);
+            let chunks =
+                futures_util::stream::unfold(blob.read(span.start(), Some(span.end())), next_frame);
             futures_util::stream::iter([head]).chain(chunks)
         });
         let parts = parts.chain(futures_util::stream::iter([Ok(Frame::data(end))]));
-        Self { content: Content::Stream(parts.boxed(), Some(len)), account: None }
+        Self {
+            content: Content::Stream(parts.boxed(), Some(len)),
+            account: None,
+        }
     }
 
     /// Counts what is sent to this account.
-    pub(crate) fn counted(self, mut account: Account) -> Self {
-        if self.is_end_stream() {
-            account.ended();
+    pub(crate) fn counted(self, account: Account) -> Self {
+        Self {
+            account: Some(account),
+            ..self
         }
-        Self { account: Some(account), ..self }
     }
 }
 
@@ -81,7 +94,10 @@ impl HttpBody for Body {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, io::Error>>> {
         let this = &mut *self;
         let frame = match &mut this.content {
             Content::Empty => None,
@@ -100,17 +116,12 @@ impl HttpBody for Body {
                 Poll::Ready(ended) => ended,
             },
         };
-        // After the last byte hyper does not ask again.
-        let ended = this.is_end_stream();
-        if let Some(account) = &mut this.account {
-            match &frame {
-                Some(Ok(frame)) => account.sent(frame.data_ref().map_or(0, |bytes| bytes.len() as u64)),
-                Some(Err(error)) => account.failed(error),
-                None => account.ended(),
+        match (&mut this.account, &frame) {
+            (Some(account), Some(Ok(frame))) => {
+                account.sent(frame.data_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            if ended {
-                account.ended();
-            }
+            (Some(account), Some(Err(error))) => account.cut(error),
+            (_, None) | (None, _) => {}
         }
         // The connection is cut, so that the client knows that this was not all.
         Poll::Ready(frame.map(|frame| frame.map_err(io::Error::other)))

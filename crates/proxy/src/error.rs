@@ -6,7 +6,7 @@ use http::StatusCode;
 use longshore_store::{Error as Stored, Refusal};
 
 use crate::config::RateLimitStatus;
-use crate::route;
+use crate::route::{self, Kind};
 
 /// What went wrong, at the start or with a request.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +57,9 @@ pub enum Error {
         #[source]
         source: std::env::VarError,
     },
+    /// The metrics cannot be registered.
+    #[error("cannot register the metrics")]
+    Metrics(#[from] prometheus::Error),
     /// The URL of the bucket cannot be understood.
     #[error("cannot use the store {url}")]
     Bucket {
@@ -77,15 +80,6 @@ pub enum Error {
     },
 }
 
-/// What a request is about; it decides the code of "not found".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum About {
-    Manifest,
-    Blob,
-    Tags,
-    Referrers,
-}
-
 /// What the client hears: a status, a code of the distribution spec and a sentence that is safe to show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Told {
@@ -102,46 +96,92 @@ const LIMITED_SECS: u64 = 60;
 const BUSY_SECS: u64 = 2;
 
 /// The table.
-pub(crate) fn told(error: &Error, about: About, limited: RateLimitStatus) -> Told {
+pub(crate) fn told(error: &Error, kind: Kind, limited: RateLimitStatus) -> Told {
     match error {
         Error::Refused(refusal) => {
             let (status, code) = refusal.status_and_code();
-            Told { status, code, sentence: sentence_of(*refusal), retry_after_secs: None }
+            Told {
+                status,
+                code,
+                sentence: sentence_of(*refusal),
+                retry_after_secs: None,
+            }
         }
-        Error::Store(error) => of_store(error, about, limited),
-        Error::Unsatisfiable { .. } => plain(StatusCode::RANGE_NOT_SATISFIABLE, "UNSUPPORTED", "range not satisfiable"),
+        Error::Store(error) => of_store(error, kind, limited),
+        Error::Unsatisfiable { .. } => plain(
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            "UNSUPPORTED",
+            "range not satisfiable",
+        ),
         Error::Ranges(_) => plain(StatusCode::BAD_REQUEST, "UNSUPPORTED", "too many ranges"),
-        Error::NoReferrers => plain(StatusCode::NOT_FOUND, "UNSUPPORTED", "upstream does not list referrers"),
-        Error::Upstream { .. } | Error::Read { .. } | Error::Variable { .. } | Error::Listen { .. } | Error::Bucket { .. } => {
-            plain(StatusCode::BAD_GATEWAY, "UNAVAILABLE", "the upstream cannot be used as it is configured")
-        }
+        Error::NoReferrers => plain(
+            StatusCode::NOT_FOUND,
+            "UNSUPPORTED",
+            "upstream does not list referrers",
+        ),
+        Error::Upstream { .. }
+        | Error::Read { .. }
+        | Error::Variable { .. }
+        | Error::Listen { .. }
+        | Error::Bucket { .. }
+        | Error::Metrics(_) => plain(
+            StatusCode::BAD_GATEWAY,
+            "UNAVAILABLE",
+            "the upstream cannot be used as it is configured",
+        ),
     }
 }
 
-fn of_store(error: &Stored, about: About, limited: RateLimitStatus) -> Told {
+fn of_store(error: &Stored, kind: Kind, limited: RateLimitStatus) -> Told {
     match error {
-        Stored::Refused(refusal) | Stored::NotWhole { refusal } => of_refusal(refusal, about, limited),
-        Stored::Mismatch { .. } => plain(StatusCode::BAD_GATEWAY, "UNAVAILABLE", "upstream sent content that does not match its digest"),
-        Stored::Distrusted { .. } => {
-            plain(StatusCode::BAD_GATEWAY, "UNAVAILABLE", "upstream sent wrong content a moment ago: start again from the first byte")
+        Stored::Refused(refusal) | Stored::NotWhole { refusal } => {
+            of_refusal(refusal, kind, limited)
         }
+        Stored::Mismatch { .. } => plain(
+            StatusCode::BAD_GATEWAY,
+            "UNAVAILABLE",
+            "upstream sent content that does not match its digest",
+        ),
+        Stored::Distrusted { .. } => plain(
+            StatusCode::BAD_GATEWAY,
+            "UNAVAILABLE",
+            "upstream sent wrong content a moment ago: start again from the first byte",
+        ),
         Stored::Busy => busy("too many downloads at once"),
         Stored::GivenUp => busy("the download was given up"),
         Stored::NoRoom { .. } => busy("no room on disk"),
         Stored::Local { .. } => busy("the disk of this mirror fails"),
         Stored::Bucket { .. } => busy("the bucket of this mirror fails"),
-        Stored::Foreign { .. } | Stored::SpoolElsewhere { .. } | Stored::Url { .. } => busy("the store of this mirror cannot be used"),
+        Stored::Foreign { .. } | Stored::SpoolElsewhere { .. } | Stored::Url { .. } => {
+            busy("the store of this mirror cannot be used")
+        }
     }
 }
 
-fn of_refusal(refusal: &Refusal, about: About, limited: RateLimitStatus) -> Told {
+fn of_refusal(refusal: &Refusal, kind: Kind, limited: RateLimitStatus) -> Told {
     match refusal {
-        Refusal::Gone { .. } => match about {
-            About::Manifest => plain(StatusCode::NOT_FOUND, "MANIFEST_UNKNOWN", "upstream does not have this manifest"),
-            About::Blob => plain(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", "upstream does not have this blob"),
-            About::Tags => plain(StatusCode::NOT_FOUND, "NAME_UNKNOWN", "upstream does not have this repository"),
+        Refusal::Gone { .. } => match kind {
+            Kind::Manifest => plain(
+                StatusCode::NOT_FOUND,
+                "MANIFEST_UNKNOWN",
+                "upstream does not have this manifest",
+            ),
+            Kind::Blob => plain(
+                StatusCode::NOT_FOUND,
+                "BLOB_UNKNOWN",
+                "upstream does not have this blob",
+            ),
+            Kind::Tags | Kind::Other => plain(
+                StatusCode::NOT_FOUND,
+                "NAME_UNKNOWN",
+                "upstream does not have this repository",
+            ),
             // With NAME_UNKNOWN clients would not look for the tag that stands in for the list.
-            About::Referrers => plain(StatusCode::NOT_FOUND, "UNSUPPORTED", "upstream does not list referrers"),
+            Kind::Referrers => plain(
+                StatusCode::NOT_FOUND,
+                "UNSUPPORTED",
+                "upstream does not list referrers",
+            ),
         },
         Refusal::Denied { .. } => plain(StatusCode::FORBIDDEN, "DENIED", "upstream denies access"),
         Refusal::Limited { retry_after, .. } => Told {
@@ -153,10 +193,26 @@ fn of_refusal(refusal: &Refusal, about: About, limited: RateLimitStatus) -> Told
             sentence: "upstream limits requests",
             retry_after_secs: Some(retry_after.map_or(LIMITED_SECS, whole_secs)),
         },
-        Refusal::Rejected { .. } => plain(StatusCode::BAD_GATEWAY, "UNAVAILABLE", "upstream rejects the credentials of this mirror"),
-        Refusal::TimedOut { .. } => plain(StatusCode::GATEWAY_TIMEOUT, "UNAVAILABLE", "upstream does not answer in time"),
-        Refusal::Unreachable { .. } => plain(StatusCode::BAD_GATEWAY, "UNAVAILABLE", "upstream cannot be reached"),
-        Refusal::Misbehaved { .. } => plain(StatusCode::BAD_GATEWAY, "UNAVAILABLE", "upstream sent something that cannot be right"),
+        Refusal::Rejected { .. } => plain(
+            StatusCode::BAD_GATEWAY,
+            "UNAVAILABLE",
+            "upstream rejects the credentials of this mirror",
+        ),
+        Refusal::TimedOut { .. } => plain(
+            StatusCode::GATEWAY_TIMEOUT,
+            "UNAVAILABLE",
+            "upstream does not answer in time",
+        ),
+        Refusal::Unreachable { .. } => plain(
+            StatusCode::BAD_GATEWAY,
+            "UNAVAILABLE",
+            "upstream cannot be reached",
+        ),
+        Refusal::Misbehaved { .. } => plain(
+            StatusCode::BAD_GATEWAY,
+            "UNAVAILABLE",
+            "upstream sent something that cannot be right",
+        ),
     }
 }
 
@@ -172,11 +228,21 @@ fn sentence_of(refusal: route::Refusal) -> &'static str {
 }
 
 fn plain(status: StatusCode, code: &'static str, sentence: &'static str) -> Told {
-    Told { status, code, sentence, retry_after_secs: None }
+    Told {
+        status,
+        code,
+        sentence,
+        retry_after_secs: None,
+    }
 }
 
 fn busy(sentence: &'static str) -> Told {
-    Told { status: StatusCode::SERVICE_UNAVAILABLE, code: "UNAVAILABLE", sentence, retry_after_secs: Some(BUSY_SECS) }
+    Told {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        code: "UNAVAILABLE",
+        sentence,
+        retry_after_secs: Some(BUSY_SECS),
+    }
 }
 
 fn whole_secs(time: Duration) -> u64 {
@@ -189,23 +255,90 @@ mod tests {
     use std::sync::Arc;
 
     #[test]
+    #[allow(clippy::too_many_lines, reason = "a table")]
     fn every_refusal_has_its_status() {
-        let cause = || -> longshore_store::Cause { Arc::new(std::io::Error::other("secret detail")) };
+        let cause =
+            || -> longshore_store::Cause { Arc::new(std::io::Error::other("secret detail")) };
         let rows = [
-            (Refusal::Gone { confirmed: true, cause: cause() }, 404, "MANIFEST_UNKNOWN", None),
-            (Refusal::Gone { confirmed: false, cause: cause() }, 404, "MANIFEST_UNKNOWN", None),
+            (
+                Refusal::Gone {
+                    confirmed: true,
+                    cause: cause(),
+                },
+                404,
+                "MANIFEST_UNKNOWN",
+                None,
+            ),
+            (
+                Refusal::Gone {
+                    confirmed: false,
+                    cause: cause(),
+                },
+                404,
+                "MANIFEST_UNKNOWN",
+                None,
+            ),
             (Refusal::Denied { cause: cause() }, 403, "DENIED", None),
-            (Refusal::Rejected { cause: cause() }, 502, "UNAVAILABLE", None),
-            (Refusal::Limited { retry_after: None, cause: cause() }, 503, "TOOMANYREQUESTS", Some(60)),
-            (Refusal::Limited { retry_after: Some(Duration::from_millis(2001)), cause: cause() }, 503, "TOOMANYREQUESTS", Some(3)),
-            (Refusal::TimedOut { cause: cause() }, 504, "UNAVAILABLE", None),
-            (Refusal::Unreachable { cause: cause() }, 502, "UNAVAILABLE", None),
-            (Refusal::Misbehaved { cause: cause() }, 502, "UNAVAILABLE", None),
+            (
+                Refusal::Rejected { cause: cause() },
+                502,
+                "UNAVAILABLE",
+                None,
+            ),
+            (
+                Refusal::Limited {
+                    retry_after: None,
+                    cause: cause(),
+                },
+                503,
+                "TOOMANYREQUESTS",
+                Some(60),
+            ),
+            (
+                Refusal::Limited {
+                    retry_after: Some(Duration::from_millis(2001)),
+                    cause: cause(),
+                },
+                503,
+                "TOOMANYREQUESTS",
+                Some(3),
+            ),
+            (
+                Refusal::TimedOut { cause: cause() },
+                504,
+                "UNAVAILABLE",
+                None,
+            ),
+            (
+                Refusal::Unreachable { cause: cause() },
+                502,
+                "UNAVAILABLE",
+                None,
+            ),
+            (
+                Refusal::Misbehaved { cause: cause() },
+                502,
+                "UNAVAILABLE",
+                None,
+            ),
         ];
         for (refusal, status, code, retry_after_secs) in rows {
-            for error in [Stored::Refused(refusal.clone()), Stored::NotWhole { refusal: refusal.clone() }] {
-                let told = told(&error.into(), About::Manifest, RateLimitStatus::ServiceUnavailable);
-                assert_eq!((told.status.as_u16(), told.code, told.retry_after_secs), (status, code, retry_after_secs), "{refusal:?}");
+            for error in [
+                Stored::Refused(refusal.clone()),
+                Stored::NotWhole {
+                    refusal: refusal.clone(),
+                },
+            ] {
+                let told = told(
+                    &error.into(),
+                    Kind::Manifest,
+                    RateLimitStatus::ServiceUnavailable,
+                );
+                assert_eq!(
+                    (told.status.as_u16(), told.code, told.retry_after_secs),
+                    (status, code, retry_after_secs),
+                    "{refusal:?}"
+                );
                 assert!(!told.sentence.contains("secret"));
             }
         }
@@ -213,21 +346,39 @@ mod tests {
 
     #[test]
     fn not_found_names_what_was_asked() {
-        let gone = || Error::Store(Refusal::Gone { confirmed: true, cause: Arc::new(std::io::Error::other("")) }.into());
-        for (about, code) in [
-            (About::Manifest, "MANIFEST_UNKNOWN"),
-            (About::Blob, "BLOB_UNKNOWN"),
-            (About::Tags, "NAME_UNKNOWN"),
-            (About::Referrers, "UNSUPPORTED"),
+        let gone = || {
+            Error::Store(
+                Refusal::Gone {
+                    confirmed: true,
+                    cause: Arc::new(std::io::Error::other("")),
+                }
+                .into(),
+            )
+        };
+        for (kind, code) in [
+            (Kind::Manifest, "MANIFEST_UNKNOWN"),
+            (Kind::Blob, "BLOB_UNKNOWN"),
+            (Kind::Tags, "NAME_UNKNOWN"),
+            (Kind::Referrers, "UNSUPPORTED"),
         ] {
-            assert_eq!(told(&gone(), about, RateLimitStatus::ServiceUnavailable).code, code);
+            assert_eq!(
+                told(&gone(), kind, RateLimitStatus::ServiceUnavailable).code,
+                code
+            );
         }
     }
 
     #[test]
     fn the_status_of_a_limit_can_be_chosen() {
-        let limited = Refusal::Limited { retry_after: None, cause: Arc::new(std::io::Error::other("")) };
-        let told = told(&Error::Store(limited.into()), About::Manifest, RateLimitStatus::TooManyRequests);
+        let limited = Refusal::Limited {
+            retry_after: None,
+            cause: Arc::new(std::io::Error::other("")),
+        };
+        let told = told(
+            &Error::Store(limited.into()),
+            Kind::Manifest,
+            RateLimitStatus::TooManyRequests,
+        );
         assert_eq!(told.status.as_u16(), 429);
     }
 }

@@ -2,48 +2,70 @@
 
 use http::header::{CONTENT_TYPE, LINK};
 use http::{HeaderMap, HeaderValue, Response};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use longshore_puller::{Error as Pulled, Passed};
 use longshore_reference::{Canonical, Named};
 use longshore_store::{Outcome, Refusal};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::timeout;
 
 use crate::body::Body;
-use crate::error::{About, Error};
+use crate::error::Error;
 use crate::proxy::{Asked, Proxy, close_account, insert, sized};
 use crate::upstreams::refusal;
 
 impl Proxy {
-    pub(crate) async fn tags(&self, asked: Asked<'_>, named: &Named, query: Option<&str>) -> Response<Body> {
+    pub(crate) async fn tags(
+        &self,
+        asked: Asked<'_>,
+        named: &Named,
+        query: Option<&str>,
+    ) -> Response<Body> {
         let passed = match self.0.upstreams.find(asked.at.upstream, named) {
-            Ok(upstream) => self.within(&asked, upstream.puller().tags(named, query)).await,
+            Ok(upstream) => {
+                self.within(&asked, upstream.puller().tags(named, query))
+                    .await
+            }
             Err(error) => Err(error),
         };
         match passed {
             Ok(passed) => pass(asked, passed, "application/json"),
-            Err(error) => self.fail(asked, About::Tags, &error),
+            Err(error) => self.fail(asked, &error),
         }
     }
 
-    pub(crate) async fn referrers(&self, asked: Asked<'_>, subject: &Canonical, query: Option<&str>) -> Response<Body> {
+    pub(crate) async fn referrers(
+        &self,
+        asked: Asked<'_>,
+        subject: &Canonical,
+        query: Option<&str>,
+    ) -> Response<Body> {
         let passed = match self.0.upstreams.find(asked.at.upstream, subject.named()) {
-            Ok(upstream) => self.within(&asked, upstream.puller().referrers(subject, query)).await,
+            Ok(upstream) => {
+                self.within(&asked, upstream.puller().referrers(subject, query))
+                    .await
+            }
             Err(error) => Err(error),
         };
         match passed {
             // Some clients take the type with parameters for another one.
             Ok(Some(passed)) => pass(asked, passed, "application/vnd.oci.image.index.v1+json"),
-            Ok(None) => self.fail(asked, About::Referrers, &Error::NoReferrers),
-            Err(error) => self.fail(asked, About::Referrers, &error),
+            Ok(None) => self.fail(asked, &Error::NoReferrers),
+            Err(error) => self.fail(asked, &error),
         }
     }
 
-    async fn within<T>(&self, asked: &Asked<'_>, call: impl Future<Output = Result<T, Pulled>>) -> Result<T, Error> {
+    async fn within<T>(
+        &self,
+        asked: &Asked<'_>,
+        call: impl Future<Output = Result<T, Pulled>>,
+    ) -> Result<T, Error> {
         let policy = self.0.upstreams.policy(asked.at.upstream)?;
         let refused = match timeout(policy.answer_within, call).await {
             Ok(Ok(done)) => return Ok(done),
             Ok(Err(error)) => refusal(error),
-            Err(late) => Refusal::TimedOut { cause: std::sync::Arc::new(late) },
+            Err(late) => Refusal::TimedOut {
+                cause: std::sync::Arc::new(late),
+            },
         };
         Err(Error::Store(refused.into()))
     }
@@ -51,12 +73,20 @@ impl Proxy {
 
 fn pass(asked: Asked<'_>, passed: Passed, content_type: &'static str) -> Response<Body> {
     let len = passed.bytes.len() as u64;
-    let body = if asked.head { Body::empty() } else { Body::full(passed.bytes) };
+    let body = if asked.head {
+        Body::empty()
+    } else {
+        Body::full(passed.bytes)
+    };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     copy(headers, &passed.headers);
-    if let Some(link) = passed.link.as_deref().and_then(|link| next_page(link, asked.path, asked.at.ns.as_ref())) {
+    if let Some(link) = passed
+        .link
+        .as_deref()
+        .and_then(|link| next_page(link, asked.path, asked.at.ns.as_ref()))
+    {
         insert(headers, LINK, &link);
     }
     close_account(&mut response, asked.account, Some(Outcome::Bypass));
@@ -76,7 +106,9 @@ fn next_page(link: &str, path: &str, ns: Option<&HeaderValue>) -> Option<String>
     let (target, parameters) = link.strip_prefix('<')?.split_once('>')?;
     let (_, query) = target.split_once('?')?;
     let ns = ns.and_then(|ns| ns.to_str().ok());
-    let ns = ns.map_or_else(String::new, |ns| format!("&ns={}", utf8_percent_encode(ns, NON_ALPHANUMERIC)));
+    let ns = ns.map_or_else(String::new, |ns| {
+        format!("&ns={}", utf8_percent_encode(ns, NON_ALPHANUMERIC))
+    });
     Some(format!("<{path}?{query}{ns}>{parameters}"))
 }
 
@@ -88,15 +120,31 @@ mod tests {
     fn links_stay_on_this_mirror() {
         let path = "/v2/x/tags/list";
         for (link, ns, expected) in [
-            ("</v2/library/x/tags/list?last=b&n=2>; rel=\"next\"", None, Some("</v2/x/tags/list?last=b&n=2>; rel=\"next\"")),
-            ("<https://up.example/v2/x/tags/list?n=1&last=%2F>;rel=next", None, Some("</v2/x/tags/list?n=1&last=%2F>;rel=next")),
-            ("</v2/x/tags/list?n=1>", Some("up.example:5000"), Some("</v2/x/tags/list?n=1&ns=up%2Eexample%3A5000>")),
+            (
+                "</v2/library/x/tags/list?last=b&n=2>; rel=\"next\"",
+                None,
+                Some("</v2/x/tags/list?last=b&n=2>; rel=\"next\""),
+            ),
+            (
+                "<https://up.example/v2/x/tags/list?n=1&last=%2F>;rel=next",
+                None,
+                Some("</v2/x/tags/list?n=1&last=%2F>;rel=next"),
+            ),
+            (
+                "</v2/x/tags/list?n=1>",
+                Some("up.example:5000"),
+                Some("</v2/x/tags/list?n=1&ns=up%2Eexample%3A5000>"),
+            ),
             ("</v2/x/tags/list>; rel=\"next\"", None, None),
             ("nonsense", None, None),
             ("<", None, None),
         ] {
             let ns = ns.map(HeaderValue::from_static);
-            assert_eq!(next_page(link, path, ns.as_ref()).as_deref(), expected, "{link}");
+            assert_eq!(
+                next_page(link, path, ns.as_ref()).as_deref(),
+                expected,
+                "{link}"
+            );
         }
     }
 }

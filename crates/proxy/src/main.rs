@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use longshore_proxy::cli::{self, Cli};
 use longshore_proxy::config::Config;
+use longshore_proxy::run;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -13,8 +14,17 @@ fn main() -> ExitCode {
     cli::run(Cli::parse(), serve)
 }
 
+/// Why the proxy could not run.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error("cannot start the runtime")]
+    Runtime(#[from] io::Error),
+    #[error(transparent)]
+    Run(#[from] longshore_proxy::Error),
+}
+
 /// Serves until a signal comes, then drains; a second signal ends the process at once.
-fn serve(config: Config) -> Result<(), io::Error> {
+fn serve(config: Config) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -25,7 +35,7 @@ fn serve(config: Config) -> Result<(), io::Error> {
             signal(SignalKind::interrupt())?,
         );
         tokio::spawn(end_by_signals(terminate, interrupt, shutdown.clone()));
-        run(config, shutdown).await
+        Ok(run(config, shutdown).await?)
     })
 }
 
@@ -42,11 +52,4 @@ async fn end_by_signals(mut terminate: Signal, mut interrupt: Signal, shutdown: 
     signalled().await;
     tracing::warn!("ended by a second signal");
     std::process::exit(1);
-}
-
-/// Stands where the proxy will be: does nothing until it is shut down.
-async fn run(config: Config, shutdown: CancellationToken) -> Result<(), io::Error> {
-    tracing::info!(listen = %config.listen, "nothing is served yet");
-    shutdown.cancelled().await;
-    Ok(())
 }

@@ -66,11 +66,6 @@ impl Default for Buffer {
 }
 
 impl Names {
-    /// Every upstream, in the order of [`Names::new`].
-    pub fn ids(&self) -> impl Iterator<Item = UpstreamId> + use<> {
-        (0..self.names.len()).map(UpstreamId)
-    }
-
     /// Takes the upstreams in their order: the name of each, as [`canonical`] gives it, and the `Host` names by which
     /// clients may address it. Of two equal names the first one counts. [`DEFAULT_UPSTREAM`] should be among them;
     /// where it is not, the first upstream stands in for it.

@@ -1,15 +1,19 @@
 //! The whole program in one place: what a request asks for, and who answers it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http::header::{ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST, RETRY_AFTER};
+use http::header::{
+    ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST, RETRY_AFTER,
+};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
-use longshore_reference::Digest;
+use longshore_reference::{Digest, Named};
 use longshore_store::{Outcome, Store};
 
 use crate::account::Account;
 use crate::body::Body;
-use crate::error::{About, Error, told};
+use crate::config::RateLimitStatus;
+use crate::error::{Error, told};
 use crate::metrics::Metrics;
 use crate::names::Names;
 use crate::range::content_range_unsatisfied;
@@ -51,36 +55,56 @@ const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 const NAMESPACE: HeaderName = HeaderName::from_static("oci-namespace");
 
 impl Proxy {
-    /// Answers a client.
-    pub async fn respond<B>(&self, request: Request<B>) -> Response<Body> {
+    /// Answers a client. The request's body is not read: nothing here takes one.
+    pub async fn respond<B>(&self, request: Request<B>, client: SocketAddr) -> Response<Body> {
         let (parts, _) = request.into_parts();
         let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let account = Account::open(&self.0.metrics, &parts.method, &parts.uri);
+        let account = Account::open(&self.0.metrics, &parts.method, &parts.uri, Some(client));
         let route = match Route::parse(&parts.method, &parts.uri, host, &self.0.names) {
             Ok(route) => route,
             Err(refusal) => return self.refuse(account, refusal),
         };
-        let head = parts.method == Method::HEAD;
-        let (headers, path) = (&parts.headers, parts.uri.path());
+        let (head, headers, path) = (
+            parts.method == Method::HEAD,
+            &parts.headers,
+            parts.uri.path(),
+        );
+        let ask = |account: Account, at: At, named: &Named| Asked {
+            headers,
+            path,
+            head,
+            account: account.about(at.upstream, named),
+            at,
+        };
         match route {
             Route::Version => version(account),
             Route::Manifest { at, reference } => {
-                let account = account.about(at.upstream, About::Manifest, reference.named());
-                self.manifest(Asked { headers, path, head, at, account }, reference).await
+                self.manifest(ask(account, at, reference.named()), reference)
+                    .await
             }
             Route::Blob { at, canonical } => {
-                let account = account.about(at.upstream, About::Blob, canonical.named());
-                self.blob(Asked { headers, path, head, at, account }, canonical).await
+                self.blob(ask(account, at, canonical.named()), canonical)
+                    .await
             }
             Route::Tags { at, named, query } => {
-                let account = account.about(at.upstream, About::Tags, &named);
-                self.tags(Asked { headers, path, head, at, account }, &named, query.as_deref()).await
+                self.tags(ask(account, at, &named), &named, query.as_deref())
+                    .await
             }
-            Route::Referrers { at, canonical, query } => {
-                let account = account.about(at.upstream, About::Referrers, canonical.named());
-                self.referrers(Asked { headers, path, head, at, account }, &canonical, query.as_deref()).await
+            Route::Referrers {
+                at,
+                canonical,
+                query,
+            } => {
+                self.referrers(
+                    ask(account, at, canonical.named()),
+                    &canonical,
+                    query.as_deref(),
+                )
+                .await
             }
-            Route::Health | Route::Ready | Route::Metrics if self.0.admin_elsewhere => self.refuse(account, route::Refusal::Path),
+            Route::Health | Route::Ready | Route::Metrics if self.0.admin_elsewhere => {
+                self.refuse(account, route::Refusal::Path)
+            }
             Route::Health | Route::Ready | Route::Metrics => self.admin(&route),
         }
     }
@@ -89,7 +113,10 @@ impl Proxy {
     pub async fn respond_admin<B>(&self, request: Request<B>) -> Response<Body> {
         match Route::parse(request.method(), request.uri(), None, &self.0.names) {
             Ok(route @ (Route::Health | Route::Ready | Route::Metrics)) => self.admin(&route),
-            _ => plain(StatusCode::NOT_FOUND, "here are /healthz, /readyz and /metrics\n"),
+            _ => plain(
+                StatusCode::NOT_FOUND,
+                "here are /healthz, /readyz and /metrics\n",
+            ),
         }
     }
 
@@ -101,13 +128,19 @@ impl Proxy {
                 response.headers_mut().insert(CONTENT_TYPE, content_type);
                 response
             }
-            Route::Ready if !self.0.readiness.is_ready() => plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            Route::Ready if !self.0.readiness.is_ready() => {
+                plain(StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+            }
             _ => plain(StatusCode::OK, "ok\n"),
         }
     }
 
     fn refuse(&self, account: Account, refusal: route::Refusal) -> Response<Body> {
-        let mut response = failure(account, About::Manifest, &refusal.into(), crate::config::RateLimitStatus::ServiceUnavailable);
+        let mut response = failure(
+            account,
+            &refusal.into(),
+            RateLimitStatus::ServiceUnavailable,
+        );
         if refusal == route::Refusal::Method {
             response.headers_mut().insert(ALLOW, route::ALLOW);
         }
@@ -115,9 +148,9 @@ impl Proxy {
     }
 
     /// Tells a client what went wrong; HEAD gets no body, which hyper sees to.
-    pub(crate) fn fail(&self, asked: Asked<'_>, about: About, error: &Error) -> Response<Body> {
+    pub(crate) fn fail(&self, asked: Asked<'_>, error: &Error) -> Response<Body> {
         let limited = self.0.upstreams.rate_limit_status(asked.at.upstream);
-        failure(asked.account, about, error, limited)
+        failure(asked.account, error, limited)
     }
 }
 
@@ -128,8 +161,8 @@ fn version(account: Account) -> Response<Body> {
     response
 }
 
-fn failure(account: Account, about: About, error: &Error, limited: crate::config::RateLimitStatus) -> Response<Body> {
-    let told = told(error, about, limited);
+fn failure(account: Account, error: &Error, limited: RateLimitStatus) -> Response<Body> {
+    let told = told(error, account.kind(), limited);
     let detail = serde_json::json!({"errors": [{"code": told.code, "message": told.sentence}]});
     let mut response = json(told.status, detail.to_string());
     let headers = response.headers_mut();
@@ -145,7 +178,14 @@ fn failure(account: Account, about: About, error: &Error, limited: crate::config
 }
 
 /// An answer about content: the headers that all of them have.
-pub(crate) fn content(asked: Asked<'_>, status: StatusCode, content_type: HeaderValue, digest: &Digest, outcome: Outcome, body: Body) -> Response<Body> {
+pub(crate) fn content(
+    asked: Asked<'_>,
+    status: StatusCode,
+    content_type: HeaderValue,
+    digest: &Digest,
+    outcome: Outcome,
+    body: Body,
+) -> Response<Body> {
     let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
@@ -162,7 +202,9 @@ pub(crate) fn content(asked: Asked<'_>, status: StatusCode, content_type: Header
 
 /// Says of a blob that parts of it can be had.
 pub(crate) fn ranged(response: &mut Response<Body>) {
-    response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    response
+        .headers_mut()
+        .insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
 }
 
 /// Says how long a body is that is not sent, or is.
@@ -183,7 +225,11 @@ pub(crate) fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
 }
 
 /// Names the outcome and hands the account to the body, which closes it.
-pub(crate) fn close_account(response: &mut Response<Body>, mut account: Account, outcome: Option<Outcome>) {
+pub(crate) fn close_account(
+    response: &mut Response<Body>,
+    mut account: Account,
+    outcome: Option<Outcome>,
+) {
     let headers = response.headers_mut();
     headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
     if let Some(outcome) = outcome {
@@ -197,19 +243,26 @@ pub(crate) fn close_account(response: &mut Response<Body>, mut account: Account,
 fn json(status: StatusCode, text: String) -> Response<Body> {
     let mut response = Response::new(Body::full(text.into()));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
 }
 
 fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
     let mut response = Response::new(Body::full(text.into()));
     *response.status_mut() = status;
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
     response
 }
 
 impl std::fmt::Debug for Proxy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Proxy").field("store", &self.0.store).finish_non_exhaustive()
+        f.debug_struct("Proxy")
+            .field("store", &self.0.store)
+            .finish_non_exhaustive()
     }
 }

@@ -30,11 +30,18 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// # Errors
 /// What the configuration names cannot be used: an address, the store, a certificate file.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
-    let limits = Limits { connections_max: config.connections_max, ..Limits::default() };
+    let limits = Limits {
+        connections_max: config.connections_max,
+        ..Limits::default()
+    };
     let server = bind(config.listen, limits).await?;
     let admin = match config.admin_listen {
         Some(address) => {
-            let at_once = Limits { accept_while_draining: Duration::ZERO, answer_while_draining: Duration::from_secs(1), ..limits };
+            let at_once = Limits {
+                accept_while_draining: Duration::ZERO,
+                answer_while_draining: Duration::from_secs(1),
+                ..limits
+            };
             Some(bind(address, at_once).await?)
         }
         None => None,
@@ -51,11 +58,11 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     };
     let answer = |proxy: &Proxy| {
         let proxy = proxy.clone();
-        move |_: SocketAddr| {
+        move |client: SocketAddr| {
             let proxy = proxy.clone();
             service_fn(move |request: Request<Incoming>| {
                 let proxy = proxy.clone();
-                async move { Ok::<Response<Body>, Infallible>(proxy.respond(request).await) }
+                async move { Ok::<Response<Body>, Infallible>(proxy.respond(request, client).await) }
             })
         }
     };
@@ -63,7 +70,7 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
     match admin {
         None => {
             tokio::join!(serving, unready);
-        },
+        }
         Some(admin) => {
             tracing::info!(listen = %address_of(&admin), "serving health and metrics");
             // Health and metrics are answered until the last client is served.
@@ -87,31 +94,49 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
 }
 
 async fn bind(address: SocketAddr, limits: Limits) -> Result<Server, Error> {
-    Server::bind(address, limits).await.map_err(|source| Error::Listen { address, source })
+    Server::bind(address, limits)
+        .await
+        .map_err(|source| Error::Listen { address, source })
 }
 
 fn address_of(server: &Server) -> String {
-    server.local_addr().map_or_else(|_| "an unknown address".to_owned(), |address| address.to_string())
+    server.local_addr().map_or_else(
+        |_| "an unknown address".to_owned(),
+        |address| address.to_string(),
+    )
 }
 
-async fn proxy(config: Config, readiness: Readiness, admin_elsewhere: bool) -> Result<Proxy, Error> {
+async fn proxy(
+    config: Config,
+    readiness: Readiness,
+    admin_elsewhere: bool,
+) -> Result<Proxy, Error> {
     let names = config.names();
-    let metrics = Arc::new(Metrics::new(&names));
+    let metrics = Arc::new(Metrics::new(&names)?);
     let told = Arc::clone(&metrics);
     let bucket = match config.store.url {
         StoreUrl::File(_) => None,
         StoreUrl::Memory => Some("memory:///".to_owned()),
         StoreUrl::Bucket(url) => Some(url),
     };
-    let bucket = bucket.map(|url| url.parse().map_err(|source| Error::Bucket { url, source })).transpose()?;
+    let bucket = bucket
+        .map(|url| url.parse().map_err(|source| Error::Bucket { url, source }))
+        .transpose()?;
     let store = Store::open(Options {
         spool: Some(config.store.spool),
         bucket,
         fills_max: config.store.fills_max,
-        observer: Arc::new(move |event| told.store(event)),
+        observer: Arc::new(move |event| told.store(*event)),
         ..Options::new(config.store.local)
     });
     let store = store.await?;
     let upstreams = Upstreams::new(config.upstreams, names.ids(), &metrics)?;
-    Ok(Proxy(Arc::new(Inner { names, upstreams, store, metrics, readiness, admin_elsewhere })))
+    Ok(Proxy(Arc::new(Inner {
+        names,
+        upstreams,
+        store,
+        metrics,
+        readiness,
+        admin_elsewhere,
+    })))
 }

@@ -4,9 +4,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
-use longshore_puller::{Config, Credentials, Download, Endpoint, Error as Pulled, Secret, Upstream as Puller};
+use longshore_puller::{
+    Config, Credentials, Download, Endpoint, Error as Pulled, Secret, Upstream as Puller,
+};
 use longshore_reference::{Canonical, Named, Reference};
-use longshore_store::{Answer, Ask, AskBlob, AskManifest, BlobAnswer, BlobAsk, Fetched, OnDeleted, OnDenied, Policy, Refusal, Source};
+use longshore_store::{
+    Answer, Ask, AskBlob, AskManifest, BlobAnswer, BlobAsk, Fetched, OnDeleted, OnDenied, Policy,
+    Refusal, Source,
+};
 use moka::sync::Cache;
 
 use crate::config::{self, Age, RateLimitStatus};
@@ -41,7 +46,11 @@ pub(crate) struct Upstream {
 }
 
 impl Upstreams {
-    pub(crate) fn new(configured: Vec<config::Upstream>, ids: impl Iterator<Item = UpstreamId>, metrics: &Arc<Metrics>) -> Result<Self, Error> {
+    pub(crate) fn new(
+        configured: Vec<config::Upstream>,
+        ids: impl Iterator<Item = UpstreamId>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Self, Error> {
         let entry = |(configured, id): (config::Upstream, UpstreamId)| {
             let policy = policy(&configured.policy);
             let metrics = Arc::clone(metrics);
@@ -50,9 +59,20 @@ impl Upstreams {
             } else {
                 Known::One(puller(&configured, &configured.name, id, &metrics)?)
             };
-            Ok(Entry { id, configured, policy, metrics, known })
+            Ok(Entry {
+                id,
+                configured,
+                policy,
+                metrics,
+                known,
+            })
         };
-        configured.into_iter().zip(ids).map(entry).collect::<Result<_, _>>().map(Self)
+        configured
+            .into_iter()
+            .zip(ids)
+            .map(entry)
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     /// The upstream of a repository.
@@ -79,7 +99,10 @@ impl Upstreams {
 
     /// What a client is told when the upstream limits us.
     pub(crate) fn rate_limit_status(&self, id: UpstreamId) -> RateLimitStatus {
-        self.entry(id).map_or(RateLimitStatus::ServiceUnavailable, |entry| entry.configured.policy.rate_limit_status)
+        self.entry(id)
+            .map_or(RateLimitStatus::ServiceUnavailable, |entry| {
+                entry.configured.policy.rate_limit_status
+            })
     }
 
     fn entry(&self, id: UpstreamId) -> Result<&Entry, Error> {
@@ -97,15 +120,22 @@ impl Upstream {
             Box::pin(async move {
                 let (puller, reference) = &*asked;
                 let answer = match ask {
-                    Ask::Check(digest) => puller.check(reference).await.map(|head| match (reference, head.digest) {
-                        // By digest nothing else can be meant, and several registries send no digest.
-                        (Reference::Canonical(_), _) => Answer::Same,
-                        (Reference::Tagged(_), Some(found)) if found == digest => Answer::Same,
-                        (Reference::Tagged(_), found) => Answer::Changed(found),
+                    Ask::Check(digest) => puller.check(reference).await.map(|head| {
+                        match (reference, head.digest) {
+                            // By digest nothing else can be meant, and several registries send no digest.
+                            (Reference::Canonical(_), _) => Answer::Same,
+                            (Reference::Tagged(_), Some(found)) if found == digest => Answer::Same,
+                            (Reference::Tagged(_), found) => Answer::Changed(found),
+                        }
                     }),
                     Ask::Fetch => puller.manifest(reference).await.map(|fetched| {
-                        let (bytes, media_type, digest) = (fetched.bytes, fetched.media_type, fetched.digest);
-                        Answer::Body(Fetched { bytes, media_type, digest })
+                        let (bytes, media_type, digest) =
+                            (fetched.bytes, fetched.media_type, fetched.digest);
+                        Answer::Body(Fetched {
+                            bytes,
+                            media_type,
+                            digest,
+                        })
                     }),
                 };
                 answer.unwrap_or_else(|error| Answer::Refused(refusal(error)))
@@ -122,9 +152,10 @@ impl Upstream {
                 let (puller, canonical) = &*asked;
                 let answer = match ask {
                     BlobAsk::Check => puller.blob_size(canonical).await.map(BlobAnswer::Has),
-                    BlobAsk::Fetch { offset, size } => {
-                        puller.blob(canonical, offset, size).await.map(|download| BlobAnswer::Source(source(download)))
-                    }
+                    BlobAsk::Fetch { offset, size } => puller
+                        .blob(canonical, offset, size)
+                        .await
+                        .map(|download| BlobAnswer::Source(source(download))),
                 };
                 answer.unwrap_or_else(|error| BlobAnswer::Refused(refusal(error)))
             }) as BoxFuture<'static, BlobAnswer>
@@ -140,13 +171,29 @@ impl Upstream {
 /// What the puller's error means to the store.
 pub(crate) fn refusal(error: Pulled) -> Refusal {
     match &error {
-        Pulled::Unknown { confirmed, .. } => Refusal::Gone { confirmed: *confirmed, cause: Arc::new(error) },
-        Pulled::Denied { .. } => Refusal::Denied { cause: Arc::new(error) },
-        Pulled::Rejected { .. } => Refusal::Rejected { cause: Arc::new(error) },
-        Pulled::Limited { retry_after, .. } => Refusal::Limited { retry_after: *retry_after, cause: Arc::new(error) },
-        Pulled::Unreachable { .. } | Pulled::Config { .. } => Refusal::Unreachable { cause: Arc::new(error) },
-        Pulled::TimedOut { .. } => Refusal::TimedOut { cause: Arc::new(error) },
-        Pulled::Misbehaved { .. } => Refusal::Misbehaved { cause: Arc::new(error) },
+        Pulled::Unknown { confirmed, .. } => Refusal::Gone {
+            confirmed: *confirmed,
+            cause: Arc::new(error),
+        },
+        Pulled::Denied { .. } => Refusal::Denied {
+            cause: Arc::new(error),
+        },
+        Pulled::Rejected { .. } => Refusal::Rejected {
+            cause: Arc::new(error),
+        },
+        Pulled::Limited { retry_after, .. } => Refusal::Limited {
+            retry_after: *retry_after,
+            cause: Arc::new(error),
+        },
+        Pulled::Unreachable { .. } | Pulled::Config { .. } => Refusal::Unreachable {
+            cause: Arc::new(error),
+        },
+        Pulled::TimedOut { .. } => Refusal::TimedOut {
+            cause: Arc::new(error),
+        },
+        Pulled::Misbehaved { .. } => Refusal::Misbehaved {
+            cause: Arc::new(error),
+        },
     }
 }
 
@@ -155,7 +202,10 @@ fn source(download: Download) -> Source {
     let aside = Arc::new(Mutex::new(None));
     let size = download.size();
     let chunks = futures_util::stream::unfold(
-        Running { download: Some(download), aside: Arc::clone(&aside) },
+        Running {
+            download: Some(download),
+            aside: Arc::clone(&aside),
+        },
         |mut running| async {
             let chunk = running.download.as_mut()?.chunk().await.transpose()?;
             Some((chunk.map_err(refusal), running))
@@ -167,7 +217,11 @@ fn source(download: Download) -> Source {
             download.distrust();
         }
     });
-    Source { size, chunks: chunks.boxed(), distrust }
+    Source {
+        size,
+        chunks: chunks.boxed(),
+        distrust,
+    }
 }
 
 struct Running {
@@ -181,15 +235,33 @@ impl Drop for Running {
     }
 }
 
-fn puller(configured: &config::Upstream, domain: &str, id: UpstreamId, metrics: &Arc<Metrics>) -> Result<Puller, Error> {
-    let failed = |source| Error::Upstream { name: domain.to_owned(), source };
+fn puller(
+    configured: &config::Upstream,
+    domain: &str,
+    id: UpstreamId,
+    metrics: &Arc<Metrics>,
+) -> Result<Puller, Error> {
+    let failed = |source| Error::Upstream {
+        name: domain.to_owned(),
+        source,
+    };
     let endpoints = configured.endpoints_for(domain);
-    let endpoints = endpoints.iter().map(|endpoint| Endpoint::parse(endpoint.as_str())).collect::<Result<_, _>>();
+    let endpoints = endpoints
+        .iter()
+        .map(|endpoint| Endpoint::parse(endpoint.as_str()))
+        .collect::<Result<_, _>>();
     let mut config = Config::new(domain, endpoints.map_err(failed)?);
-    config.credentials = configured.credentials.as_ref().map(credentials).transpose()?;
+    config.credentials = configured
+        .credentials
+        .as_ref()
+        .map(credentials)
+        .transpose()?;
     config.realms.clone_from(&configured.realms);
     if let Some(ca) = &configured.ca {
-        let pem = std::fs::read(ca).map_err(|source| Error::Read { path: ca.display().to_string(), source })?;
+        let pem = std::fs::read(ca).map_err(|source| Error::Read {
+            path: ca.display().to_string(),
+            source,
+        })?;
         config.ca_pem = Some(pem);
     }
     let metrics = Arc::clone(metrics);
@@ -202,11 +274,17 @@ fn credentials(configured: &config::Credentials) -> Result<Credentials, Error> {
         config::Secret::Value(value) => Secret::value(value.as_str()),
         config::Secret::File(path) => Secret::file(path.as_path()),
         config::Secret::Env(name) => {
-            let value = std::env::var(name).map_err(|source| Error::Variable { name: name.clone(), source })?;
+            let value = std::env::var(name).map_err(|source| Error::Variable {
+                name: name.clone(),
+                source,
+            })?;
             Secret::value(value)
         }
     };
-    Ok(Credentials::Basic { username: configured.username.clone(), password })
+    Ok(Credentials::Basic {
+        username: configured.username.clone(),
+        password,
+    })
 }
 
 fn policy(configured: &config::Policy) -> Policy {
