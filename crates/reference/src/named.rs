@@ -62,11 +62,10 @@ impl Named {
             return Err(ErrorKind::NotCanonical);
         }
         if !grammar::is_path(path) {
-            let is_lower = !grammar::is_path(&path.to_ascii_lowercase());
-            return Err(if is_lower {
-                ErrorKind::InvalidFormat
-            } else {
+            return Err(if grammar::is_path(&path.to_ascii_lowercase()) {
                 ErrorKind::Uppercase
+            } else {
+                ErrorKind::InvalidFormat
             });
         }
         let domain = if domain == LEGACY_DEFAULT_DOMAIN {
@@ -77,8 +76,8 @@ impl Named {
         Self::join(domain, library(domain, path), path, "")
     }
 
-    /// All parts have passed the grammar; only the length is still to be looked at. If `text`, which they come from, starts
-    /// with the name as it is to be, then that is copied at once.
+    /// All parts have passed the grammar; only the length is still to be looked at. If `text`, which they come from,
+    /// starts with the name as it is to be, then that is copied at once.
     pub(crate) fn join(
         domain: &str,
         library: &str,
