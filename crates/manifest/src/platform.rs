@@ -107,7 +107,7 @@ impl Platform {
     }
 
     /// Like `Display`, with version and features in parentheses behind the operating system;
-    /// `%`, `+`, `(`, `)` and `/` inside them are percent-encoded, so that it parses back.
+    /// all but letters, digits, `_`, `.` and `-` in them is percent-encoded, so that it parses back.
     #[must_use]
     pub fn full(&self) -> String {
         if self.os.is_empty() {
@@ -296,15 +296,14 @@ fn is_component(part: &str) -> bool {
     !part.is_empty() && part.bytes().all(is_valid)
 }
 
+/// Encodes more than containerd, which leaves characters that do not parse back.
 fn encode_option(option: &str, text: &mut String) {
-    for char in option.chars() {
-        match char {
-            '%' => text.push_str("%25"),
-            '+' => text.push_str("%2B"),
-            '(' => text.push_str("%28"),
-            ')' => text.push_str("%29"),
-            '/' => text.push_str("%2F"),
-            other => text.push(other),
+    for byte in option.bytes() {
+        match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'_' | b'.' | b'-' => {
+                text.push(char::from(byte));
+            }
+            other => text.push_str(&format!("%{other:02X}")),
         }
     }
 }
