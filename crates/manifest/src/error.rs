@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::Platform;
+use crate::{Kind, Platform};
 
 /// Why a document is not understood.
 ///
@@ -188,6 +188,20 @@ pub enum Error {
         expected: usize,
         /// How many there are.
         found: usize,
+    },
+    /// A part that the other side cannot do without is not there.
+    #[error("there is no {part}")]
+    Absent {
+        /// Which part.
+        part: &'static str,
+    },
+    /// A manifest of another kind than is needed.
+    #[error("{found:?} where {expected:?} is needed")]
+    Kind {
+        /// The kind that is needed.
+        expected: Kind,
+        /// The kind that is there.
+        found: Kind,
     },
     /// An image configuration cannot be turned into schema 1.
     #[error("{reason}")]

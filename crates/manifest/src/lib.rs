@@ -29,6 +29,7 @@ mod error;
 mod go_json;
 mod manifest;
 mod media_type;
+mod oci;
 mod platform;
 mod preference;
 mod schema1;

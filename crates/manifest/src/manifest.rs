@@ -253,6 +253,11 @@ impl Manifest {
             .or_else(|| config().filter(|config| !config.is_config()))
     }
 
+    /// `artifactType` as the document has it.
+    pub(crate) fn own_artifact_type(&self) -> Option<&MediaType> {
+        self.artifact_type.as_ref()
+    }
+
     /// Annotations of the whole manifest.
     #[must_use]
     pub fn annotations(&self) -> &BTreeMap<Box<str>, Box<str>> {
