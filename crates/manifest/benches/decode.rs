@@ -4,6 +4,10 @@
     missing_docs,
     reason = "criterion's macros write functions without documentation"
 )]
+#![allow(
+    clippy::expect_used,
+    reason = "a benchmark that cannot start must say so"
+)]
 
 use std::hint::black_box;
 

@@ -14,7 +14,7 @@ use crate::{
     wire::{self, Text},
 };
 
-/// The generation of image to make.
+/// The generation of image to make; see [`image`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     /// Docker image manifest version 2, schema 2.
@@ -23,7 +23,7 @@ pub enum Format {
     Oci,
 }
 
-/// A layer, downloaded and unpacked.
+/// A layer, downloaded and unpacked; see [`image`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayerBlob {
     /// Digest of the blob.
@@ -36,7 +36,7 @@ pub struct LayerBlob {
     pub gzipped: bool,
 }
 
-/// A v1 image and the layer it added.
+/// A v1 image and the layer it added; see [`image`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct V1Layer<'a> {
     /// The v1 image as JSON.
@@ -45,7 +45,7 @@ pub struct V1Layer<'a> {
     pub blob: Option<LayerBlob>,
 }
 
-/// An image that was made from an older one.
+/// An image that was made from an older one; see [`image`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Converted {
     /// The configuration; its digest is the image's id.

@@ -7,6 +7,13 @@ use crate::{Kind, Platform};
 /// Why a document is not understood.
 ///
 /// A document that is not understood may still be served by its digest: its bytes are not in doubt.
+///
+/// ```
+/// use longshore_manifest::{Error, Manifest};
+///
+/// let error = Manifest::decode(None, b"<html>".as_slice().into()).unwrap_err();
+/// assert!(matches!(error, Error::Json { part: "manifest", .. }));
+/// ```
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -237,6 +244,14 @@ impl fmt::Display for Listed<'_> {
 }
 
 /// What is wrong with a piece of JSON, with line and column.
+///
+/// ```
+/// use std::error::Error as _;
+/// # use longshore_manifest::Manifest;
+///
+/// let error = Manifest::decode(None, b"<html>".as_slice().into()).unwrap_err();
+/// assert_eq!(error.source().unwrap().to_string(), "expected value at line 1 column 1");
+/// ```
 #[derive(Debug)]
 pub struct JsonError(serde_json::Error);
 

@@ -17,6 +17,13 @@
 //! assert_eq!(child.descriptor.platform.as_ref().unwrap().to_string(), "linux/arm64");
 //! # Ok::<(), longshore_manifest::Error>(())
 //! ```
+//!
+//! Beside it: [`Preference`] and [`Choice`] pick an image for a [`Platform`] out of indexes,
+//! [`Schema1`] holds what only the oldest manifests have, [`ImageConfig`] reads configurations,
+//! [`convert`] and [`v1`] turn one generation of images into another, and [`detect`] tells what
+//! moby, containerd, containers/image and distribution make of a document.
+//!
+//! The feature `signatures` adds `Schema1::verify`, with aws-lc.
 #![forbid(unsafe_code)]
 
 mod choice;

@@ -48,6 +48,13 @@ pub struct Manifest {
 }
 
 /// The four shapes a manifest has.
+///
+/// ```
+/// # use longshore_manifest::{Kind, Manifest};
+/// let empty = Manifest::decode(None, br#"{"manifests":[]}"#.as_slice().into())?;
+/// assert_eq!(empty.kind(), Kind::Index);
+/// # Ok::<(), longshore_manifest::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
@@ -79,6 +86,12 @@ pub struct Child {
 }
 
 /// What content is to the document that names it.
+///
+/// ```
+/// # use longshore_manifest::Role;
+/// assert!(Role::ForeignLayer.is_blob());
+/// assert!(!Role::Subject.is_blob());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum Role {
@@ -96,6 +109,15 @@ pub enum Role {
 }
 
 /// A descriptor that was left out of [`Manifest::children`] because its digest is unreadable.
+///
+/// ```
+/// # use longshore_manifest::Manifest;
+/// let document = br#"{"layers":[{"digest":"blake3:af13"}]}"#;
+/// let manifest = Manifest::decode(None, document.as_slice().into())?;
+/// assert!(manifest.children().is_empty());
+/// assert_eq!(&*manifest.skipped()[0].digest, "blake3:af13");
+/// # Ok::<(), longshore_manifest::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Skipped {

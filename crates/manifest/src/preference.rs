@@ -128,28 +128,21 @@ impl Preference {
     /// ```
     #[must_use]
     pub fn candidates<'a>(&self, index: &'a Manifest) -> Vec<&'a Descriptor> {
-        let named = |entry: &&Descriptor| {
-            entry
-                .platform
-                .as_deref()
-                .is_none_or(|p| p.is_empty() || self.matches(p))
-        };
         let is_manifest = |entry: &&Descriptor| {
             entry.media_type.is_manifest() || entry.media_type.as_str().is_empty()
         };
-        let mut entries: Vec<_> = index
-            .manifests()
-            .filter(is_manifest)
-            .filter(named)
-            .collect();
-        entries.sort_by_cached_key(|entry| {
+        let ranked = |entry: &'a Descriptor| {
             let platform = entry
                 .platform
                 .as_deref()
                 .filter(|platform| !platform.is_empty());
-            platform.map_or((true, None), |platform| (false, Some(self.rank(platform))))
-        });
-        entries
+            let rank = platform.map_or(Rank::Unnamed, |platform| self.rank(platform));
+            matches!(rank, Rank::Matches(..) | Rank::Unnamed).then_some((rank, entry))
+        };
+        let entries = index.manifests().filter(is_manifest);
+        let mut ranked: Vec<_> = entries.filter_map(ranked).collect();
+        ranked.sort_by(|(a, _), (b, _)| a.cmp(b));
+        ranked.into_iter().map(|(_, entry)| entry).collect()
     }
 
     /// The image's platform, in the form it is compared in.
@@ -214,6 +207,8 @@ enum Rank {
     Matches(usize, Reverse<String>, Reverse<usize>),
     LacksFeatures(usize, Reverse<String>, Reverse<usize>),
     Nothing,
+    /// An entry of an index that names no platform.
+    Unnamed,
 }
 
 /// A normalised platform and all that run on it, the best first.

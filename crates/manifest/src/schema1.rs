@@ -47,6 +47,16 @@ pub struct Schema1 {
 }
 
 /// One step of the build of a schema 1 image: a blob and the v1 image that came of it.
+///
+/// ```
+/// # use longshore_manifest::Schema1;
+/// let config = br#"{"rootfs":{},"history":[{"created_by":"ENV a=b","empty_layer":true}]}"#;
+/// let schema1 = Schema1::from_config("library/hello", "latest", config, &[])?;
+/// let step = &schema1.steps()?[0];
+/// assert_eq!(step.is_empty(), Some(true));
+/// assert_eq!(step.blob.to_string(), longshore_manifest::convert::EMPTY_LAYER);
+/// # Ok::<(), longshore_manifest::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Step<'a> {

@@ -12,6 +12,16 @@ use crate::{
 };
 
 /// The public key a signature was made with. Whether it is to be trusted is the caller's to say.
+///
+/// ```
+/// use longshore_manifest::{Error, Key, Manifest};
+///
+/// fn key_ids(manifest: &Manifest) -> Result<Vec<String>, Error> {
+///     let signatures = manifest.schema1().map(|schema1| schema1.signatures());
+///     let keys = signatures.unwrap_or_default().iter().map(|signature| signature.key());
+///     keys.map(|key| key.map(|key| key.id())).collect()
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     pub(crate) kind: KeyKind,

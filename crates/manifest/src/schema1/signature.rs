@@ -17,6 +17,20 @@ use crate::{
 };
 
 /// One signature of a schema 1 manifest.
+///
+/// ```
+/// # use longshore_manifest::Schema1;
+/// let schema1 = Schema1::decode(br#"{"schemaVersion":1}"#.as_slice().into())?;
+/// let jwk = r#"{"kty":"EC","crv":"P-256","x":"3gAwX48IQ5oaYQAYSxor6rYYc_6yjuLCjtQ9LUakg4A",
+///     "y":"t72ge6kIA1XOjqjVoEOiPPAURltJFBMGDSQvEGVB010"}"#;
+/// // A real signer would use the private key of `jwk`.
+/// let signer = |_: &[u8]| Ok::<_, std::convert::Infallible>(vec![0; 64]);
+/// let Ok(signed) = schema1.sign("2016-01-01T00:00:00Z", "ES256", jwk, signer)?;
+/// let read = Schema1::decode(signed.into())?;
+/// assert_eq!(read.signatures()[0].algorithm(), "ES256");
+/// assert_eq!(read.payload(), schema1.payload());
+/// # Ok::<(), longshore_manifest::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature {
     algorithm: Box<str>,
