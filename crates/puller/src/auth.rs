@@ -4,4 +4,5 @@ pub(crate) mod challenge;
 pub(crate) mod credentials;
 mod exchange;
 pub(crate) mod realm;
+pub(crate) mod session;
 pub(crate) mod token;

@@ -184,3 +184,6 @@ const INVALID_CODES: [&str; 6] = [
     "NAME_UNKNOWN",
     "BLOB_UNKNOWN",
 ];
+
+#[cfg(test)]
+mod tests;

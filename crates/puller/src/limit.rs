@@ -109,3 +109,6 @@ pub(crate) fn remaining(headers: &HeaderMap) -> Option<u64> {
 
 const PROBE_EVERY: Duration = Duration::from_secs(60);
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+
+#[cfg(test)]
+mod tests;

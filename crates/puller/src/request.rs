@@ -16,12 +16,11 @@ use crate::{
     Error, Event, Kind,
     auth::{
         challenge::Challenge,
-        credentials::Login,
-        token::{Grant, Refusal},
+        session::{Sent, Session, pull_scope},
     },
     classify::{self, Meaning, Reply},
     endpoint::Contact,
-    error::{Fault, Reason, Source},
+    error::{Fault, Reason},
     limit::{self, Ration},
     transport::{Failure, Followed, Request},
     upstream::Inner,
@@ -41,35 +40,12 @@ pub(crate) struct Ask<'a> {
     pub(crate) range: Option<String>,
 }
 
-/// What one exchange knows and has used up; every repetition uses up something, so it ends.
-struct Session {
-    challenge: Option<Challenge>,
-    login: Option<Login>,
-    /// The configured credentials did not help.
-    rejected: bool,
-    unreadable: Option<Source>,
-    /// A scope the registry itself named.
-    scope: Option<String>,
-    /// A token that was held already was replaced.
-    renewed: bool,
-    pinged: bool,
-    /// The storage behind a redirect refused, and the registry was asked for another redirect.
-    redirected_again: bool,
-}
-
-/// How we introduced ourselves.
-enum Sent {
-    Nothing,
-    Login(HeaderValue),
-    Token(Box<Grant>, HeaderValue),
-}
-
 /// An answer other than success, read.
-struct Refused {
-    status: StatusCode,
-    headers: HeaderMap,
-    reply: Reply,
-    own: bool,
+pub(crate) struct Refused {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) reply: Reply,
+    pub(crate) own: bool,
 }
 
 impl Ask<'_> {
@@ -88,7 +64,7 @@ impl Ask<'_> {
             self.repository,
             self.object
         ));
-        url.set_query(self.query);
+        url.set_query(self.query.filter(|query| !query.is_empty()));
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static(accept(self.kind)));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -116,59 +92,20 @@ impl Ask<'_> {
     }
 }
 
-impl Session {
-    async fn new(contact: &Contact) -> Self {
-        let (mut login, mut unreadable) = (None, None);
-        if let Some(credentials) = &contact.credentials {
-            match credentials.login().await {
-                Ok(read) => login = Some(read),
-                Err(error) => unreadable = Some(Arc::new(error) as Source),
-            }
-        }
-        let known_bad = login
-            .as_ref()
-            .is_some_and(|login| contact.has_rejected(&login.id, Instant::now()));
-        Self {
-            challenge: contact.challenge(),
-            rejected: unreadable.is_some() || known_bad,
-            login: login.filter(|_| !known_bad),
-            unreadable,
-            scope: None,
-            renewed: false,
-            pinged: false,
-            redirected_again: false,
-        }
-    }
-
-    /// Takes over a challenge; whether it differs from the one before.
-    fn learn(&mut self, learnt: Option<Challenge>) -> bool {
-        let Some(learnt) = learnt else { return false };
-        let mut news = self.challenge.as_ref() != Some(&learnt);
-        if let Challenge::Bearer {
-            scope: Some(scope), ..
-        } = &learnt
-        {
-            news |= self.scope.as_ref() != Some(scope);
-            self.scope = Some(scope.clone());
-        }
-        self.challenge = Some(learnt);
-        news
-    }
-}
-
 impl Inner {
     /// Asks one endpoint, with all the exchanges that need be. The answer is a 200 (with a range also 206 or 416) that
     /// is neither a web page nor encoded.
     pub(crate) async fn ask(&self, contact: &Contact, ask: &Ask<'_>) -> Result<Response, Failure> {
-        let mut session = Session::new(contact).await;
+        let mut session = Session::new(contact, ask).await;
         if session.unreadable.is_some() {
             self.observe(Event::CredentialsRejected);
         }
         for _ in 0..ROUNDS_MAX {
-            let sent = self.introduce(contact, &mut session, ask).await?;
+            let sent = self.introduce(contact, &mut session).await?;
             let Followed { response, url } = self.send(contact, ask, &sent).await?;
             let own = contact.is_own(&url);
-            if own && response.status() != StatusCode::TOO_MANY_REQUESTS {
+            // Behind a redirect someone else may be too busy; the endpoint itself has answered.
+            if !own || response.status() != StatusCode::TOO_MANY_REQUESTS {
                 contact.limits.answered(ask.ration());
             }
             if ask.is_answer(response.status()) {
@@ -255,166 +192,6 @@ impl Inner {
         result
     }
 
-    /// What to send, by what is known of the endpoint.
-    async fn introduce(
-        &self,
-        contact: &Contact,
-        session: &mut Session,
-        ask: &Ask<'_>,
-    ) -> Result<Sent, Failure> {
-        loop {
-            if let Some(login) = session.login.as_ref().filter(|login| login.is_static()) {
-                return Ok(Sent::Login(login.header.clone()));
-            }
-            let (realm, service) = match &session.challenge {
-                None => return Ok(Sent::Nothing),
-                Some(Challenge::Basic) => {
-                    return Ok(session
-                        .login
-                        .as_ref()
-                        .map_or(Sent::Nothing, |l| Sent::Login(l.header.clone())));
-                }
-                Some(Challenge::Bearer { realm, service, .. }) => (realm.clone(), service.clone()),
-            };
-            let login = session
-                .login
-                .as_ref()
-                .filter(|_| self.trusts(contact, &realm));
-            let scope = session
-                .scope
-                .clone()
-                .unwrap_or_else(|| pull_scope(&contact.repository(ask.repository)));
-            let grant = self.token(contact, login, &realm, service, scope).await;
-            match &grant.outcome.result {
-                Ok(header) => {
-                    let header = header.clone();
-                    return Ok(Sent::Token(Box::new(grant), header));
-                }
-                Err(Refusal::Refused) if login.is_some() => {
-                    if !grant.cached {
-                        self.rejected(contact);
-                    }
-                    session.login = None;
-                    session.rejected = true;
-                }
-                Err(Refusal::Refused) => {
-                    return Err(Failure {
-                        error: self.denied(contact, session, None),
-                        own: false,
-                    });
-                }
-                Err(Refusal::Failed(error)) => {
-                    return Err(Failure {
-                        error: error.clone(),
-                        own: false,
-                    });
-                }
-            }
-        }
-    }
-
-    /// Whether asking again may help, and prepares it.
-    async fn again(
-        &self,
-        contact: &Contact,
-        session: &mut Session,
-        sent: &Sent,
-        refused: &Refused,
-    ) -> Result<bool, Failure> {
-        if !refused.own {
-            // A presigned URL has ended: the registry can give another.
-            let storage = matches!(refused.status.as_u16(), 400 | 401 | 403);
-            return Ok(storage && !std::mem::replace(&mut session.redirected_again, true));
-        }
-        if !matches!(
-            refused.status,
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
-        ) {
-            return Ok(false);
-        }
-        let mut learnt = Challenge::choose(&refused.headers);
-        if learnt.is_none()
-            && session.challenge.is_none()
-            && !std::mem::replace(&mut session.pinged, true)
-        {
-            learnt = self.ping(contact).await?;
-        }
-        if let Some(learnt) = &learnt {
-            contact.remember(learnt);
-        }
-        let news = session.learn(learnt);
-        Ok(match sent {
-            Sent::Nothing => match &session.challenge {
-                Some(Challenge::Bearer { .. }) => true,
-                Some(Challenge::Basic) => session.login.is_some(),
-                None => false,
-            },
-            Sent::Token(grant, _) => {
-                self.tokens.forget(grant);
-                (grant.cached || news) && !std::mem::replace(&mut session.renewed, true)
-            }
-            Sent::Login(_) => self.login_again(contact, session, refused, news).await,
-        })
-    }
-
-    /// Credentials sent as they are were refused: they may have changed, the registry may want a token instead, and
-    /// when they are no good, asking without them may do.
-    async fn login_again(
-        &self,
-        contact: &Contact,
-        session: &mut Session,
-        refused: &Refused,
-        news: bool,
-    ) -> bool {
-        let Some(login) = &session.login else {
-            return false;
-        };
-        if !std::mem::replace(&mut session.renewed, true) {
-            if let Some(Ok(fresh)) = read(contact).await
-                && fresh.id != login.id
-            {
-                session.login = Some(fresh);
-                return true;
-            }
-            if news
-                && !login.is_static()
-                && matches!(session.challenge, Some(Challenge::Bearer { .. }))
-            {
-                return true;
-            }
-        }
-        if refused.status == StatusCode::FORBIDDEN && !refused.reply.says_expired() {
-            return false;
-        }
-        contact.reject(login.id, Instant::now());
-        self.rejected(contact);
-        session.login = None;
-        session.rejected = true;
-        true
-    }
-
-    fn rejected(&self, contact: &Contact) {
-        tracing::warn!(upstream = %self.name, endpoint = %contact.host(), "credentials rejected, asking anonymously");
-        self.observe(Event::CredentialsRejected);
-    }
-
-    /// The challenge of `GET /v2/`, for registries whose objects answer 401 without one.
-    async fn ping(&self, contact: &Contact) -> Result<Option<Challenge>, Failure> {
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let request = Request {
-            method: Method::GET,
-            url: contact.url().clone(),
-            headers,
-            authorization: None,
-        };
-        let followed = self.exchange(contact, Kind::Ping, request).await?;
-        Ok(match followed.response.status() {
-            StatusCode::UNAUTHORIZED => Challenge::choose(followed.response.headers()),
-            _ => None,
-        })
-    }
-
     /// Refuses what is success by its status only.
     fn check(&self, contact: &Contact, response: Response) -> Result<Response, Error> {
         let headers = response.headers();
@@ -497,17 +274,6 @@ impl Inner {
         };
         Failure { error, own }
     }
-
-    fn denied(&self, contact: &Contact, session: &Session, detail: Option<Arc<str>>) -> Error {
-        let endpoint = Arc::clone(contact.host());
-        match session.rejected {
-            true => Error::Rejected {
-                endpoint,
-                source: session.unreadable.clone(),
-            },
-            false => Error::Denied { endpoint, detail },
-        }
-    }
 }
 
 /// Whether an answer is a web page.
@@ -530,13 +296,6 @@ pub(crate) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
         .map(str::to_owned)
 }
 
-async fn read(contact: &Contact) -> Option<Result<Login, std::io::Error>> {
-    match &contact.credentials {
-        Some(credentials) => Some(credentials.login().await),
-        None => None,
-    }
-}
-
 /// The first bytes of a body, as far as they come.
 async fn read_some(mut response: Response, limit: usize) -> Vec<u8> {
     let mut some = Vec::new();
@@ -551,10 +310,6 @@ async fn read_some(mut response: Response, limit: usize) -> Vec<u8> {
         }
     }
     some
-}
-
-fn pull_scope(repository: &str) -> String {
-    format!("repository:{repository}:pull")
 }
 
 /// Always the same, in one line: a registry that is not told of a type may convert to another one, whose digest differs,

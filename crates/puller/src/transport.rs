@@ -68,7 +68,7 @@ impl Transport {
     }
 
     /// Sends `request` and follows redirects, at most [`REDIRECTS_MAX`]. `Authorization` stays at the origin of the
-    /// request's URL; what the endpoint may not point to is refused.
+    /// request's URL and on paths of the registry; what the endpoint may not point to is refused.
     pub(crate) async fn follow(
         &self,
         contact: &Contact,
@@ -110,9 +110,10 @@ impl Transport {
                 error: Error::misbehaved(contact.host(), Fault::Redirect),
                 own,
             })?;
-            if !same_origin(&next, &first) {
+            if !same_origin(&next, &first) || !next.path().contains("/v2/") {
                 authorization = None;
             }
+            drain(response, self.timeouts.headers).await;
             url = next;
         }
         Err(Failure {
@@ -153,6 +154,15 @@ pub(crate) async fn chunk(
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) => Err(from_reqwest(host, error)),
         Err(_) => Err(timed_out(host, Phase::Body)),
+    }
+}
+
+/// Reads a short body nobody wants, so that its connection can be used again.
+pub(crate) async fn drain(mut response: Response, patience: Duration) {
+    if content_length(response.headers()).is_some_and(|length| length <= DRAIN_BYTES_MAX) {
+        let rest = async { while let Ok(Some(_)) = response.chunk().await {} };
+        // A body that does not come costs the connection only.
+        let _ = timeout(patience.min(DRAIN_PATIENCE), rest).await;
     }
 }
 
@@ -292,10 +302,11 @@ fn from_reqwest(host: &Arc<str>, error: reqwest::Error) -> Error {
         };
     }
     if error.is_timeout() {
-        return Error::TimedOut {
-            endpoint,
-            phase: Phase::Connect,
+        let phase = match error.is_connect() {
+            true => Phase::Connect,
+            false => Phase::Body,
         };
+        return Error::TimedOut { endpoint, phase };
     }
     let reason = match error.is_connect() {
         true if find::<rustls::Error>(&error) => Reason::Tls,
@@ -380,3 +391,8 @@ fn proxy_hosts() -> Vec<String> {
 
 /// As many as other clients follow.
 const REDIRECTS_MAX: usize = 10;
+const DRAIN_BYTES_MAX: u64 = 16 << 10;
+const DRAIN_PATIENCE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests;

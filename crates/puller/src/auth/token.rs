@@ -163,3 +163,6 @@ const LIFE_SECS_MAX: f64 = 86_400.0;
 const MARGIN_MAX: Duration = Duration::from_secs(30);
 /// Scopes are repositories: this many tokens of a few KiB at most.
 const TOKENS_MAX: usize = 4096;
+
+#[cfg(test)]
+mod tests;

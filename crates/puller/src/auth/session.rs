@@ -1,0 +1,267 @@
+//! How one exchange introduces itself, and what it tries when it is refused.
+
+use std::{io, mem, sync::Arc};
+
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header::ACCEPT_ENCODING};
+use tokio::time::Instant;
+
+use crate::{
+    Error, Event, Kind,
+    auth::{
+        challenge::Challenge,
+        credentials::Login,
+        token::{Grant, Refusal},
+    },
+    endpoint::Contact,
+    error::Source,
+    request::{Ask, Refused},
+    transport::{self, Failure, Request},
+    upstream::Inner,
+};
+
+/// What one exchange knows and has used up; every repetition uses up something, so it ends.
+pub(crate) struct Session {
+    challenge: Option<Challenge>,
+    login: Option<Login>,
+    /// The configured credentials did not help.
+    pub(crate) rejected: bool,
+    pub(crate) unreadable: Option<Source>,
+    /// What a token must be for: our own idea until the registry names one.
+    scope: String,
+    /// A token that was held already was replaced.
+    renewed: bool,
+    pinged: bool,
+    /// The storage behind a redirect refused, and the registry was asked for another redirect.
+    redirected_again: bool,
+}
+
+/// How we introduced ourselves.
+pub(crate) enum Sent {
+    Nothing,
+    Login(HeaderValue),
+    Token(Box<Grant>, HeaderValue),
+}
+
+impl Session {
+    pub(crate) async fn new(contact: &Contact, ask: &Ask<'_>) -> Self {
+        let (mut login, mut unreadable) = (None, None);
+        if let Some(credentials) = &contact.credentials {
+            match credentials.login().await {
+                Ok(read) => login = Some(read),
+                Err(error) => unreadable = Some(Arc::new(error) as Source),
+            }
+        }
+        let known_bad = login
+            .as_ref()
+            .is_some_and(|login| contact.has_rejected(&login.id, Instant::now()));
+        Self {
+            challenge: contact.challenge(),
+            rejected: unreadable.is_some() || known_bad,
+            login: login.filter(|_| !known_bad),
+            unreadable,
+            scope: pull_scope(&contact.repository(ask.repository)),
+            renewed: false,
+            pinged: false,
+            redirected_again: false,
+        }
+    }
+
+    /// Takes over a challenge of this endpoint; whether it asks for something else than before.
+    fn learn(&mut self, contact: &Contact, mut learnt: Challenge) -> bool {
+        let mut news = false;
+        if let Challenge::Bearer { scope, .. } = &mut learnt
+            && let Some(scope) = scope.take()
+        {
+            news |= self.scope != scope;
+            self.scope = scope;
+        }
+        news |= self.challenge.as_ref() != Some(&learnt);
+        contact.remember(&learnt);
+        self.challenge = Some(learnt);
+        news
+    }
+}
+
+impl Inner {
+    /// What to send, by what is known of the endpoint.
+    pub(crate) async fn introduce(
+        &self,
+        contact: &Contact,
+        session: &mut Session,
+    ) -> Result<Sent, Failure> {
+        loop {
+            if let Some(login) = session.login.as_ref().filter(|login| login.is_static()) {
+                return Ok(Sent::Login(login.header.clone()));
+            }
+            let (realm, service) = match &session.challenge {
+                None => return Ok(Sent::Nothing),
+                Some(Challenge::Basic) => {
+                    return Ok(session
+                        .login
+                        .as_ref()
+                        .map_or(Sent::Nothing, |l| Sent::Login(l.header.clone())));
+                }
+                Some(Challenge::Bearer { realm, service, .. }) => (realm.clone(), service.clone()),
+            };
+            let login = session
+                .login
+                .as_ref()
+                .filter(|_| self.trusts(contact, &realm));
+            let scope = session.scope.clone();
+            let grant = self.token(contact, login, &realm, service, scope).await;
+            match &grant.outcome.result {
+                Ok(header) => {
+                    let header = header.clone();
+                    return Ok(Sent::Token(Box::new(grant), header));
+                }
+                Err(Refusal::Refused) if login.is_some() => {
+                    if !grant.cached {
+                        self.rejected(contact);
+                    }
+                    session.login = None;
+                    session.rejected = true;
+                }
+                Err(Refusal::Refused) => {
+                    return Err(Failure {
+                        error: self.denied(contact, session, None),
+                        own: false,
+                    });
+                }
+                Err(Refusal::Failed(error)) => {
+                    return Err(Failure {
+                        error: error.clone(),
+                        own: false,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Whether asking again may help, and prepares it.
+    pub(crate) async fn again(
+        &self,
+        contact: &Contact,
+        session: &mut Session,
+        sent: &Sent,
+        refused: &Refused,
+    ) -> Result<bool, Failure> {
+        if !refused.own {
+            // A presigned URL has ended: the registry can give another.
+            let storage = matches!(refused.status.as_u16(), 400 | 401 | 403);
+            return Ok(storage && !mem::replace(&mut session.redirected_again, true));
+        }
+        if !matches!(
+            refused.status,
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN
+        ) {
+            return Ok(false);
+        }
+        let mut learnt = Challenge::choose(&refused.headers);
+        if learnt.is_none()
+            && session.challenge.is_none()
+            && !mem::replace(&mut session.pinged, true)
+        {
+            learnt = self.ping(contact).await?;
+        }
+        let news = learnt.is_some_and(|learnt| session.learn(contact, learnt));
+        Ok(match sent {
+            Sent::Nothing => match &session.challenge {
+                Some(Challenge::Bearer { .. }) => true,
+                Some(Challenge::Basic) => session.login.is_some(),
+                None => false,
+            },
+            Sent::Token(grant, _) => {
+                self.tokens.forget(grant);
+                (grant.cached || news) && !mem::replace(&mut session.renewed, true)
+            }
+            Sent::Login(_) => self.login_again(contact, session, refused, news).await,
+        })
+    }
+
+    /// Credentials sent as they are were refused: they may have changed, the registry may want a token instead, and
+    /// when they are no good, asking without them may do.
+    async fn login_again(
+        &self,
+        contact: &Contact,
+        session: &mut Session,
+        refused: &Refused,
+        news: bool,
+    ) -> bool {
+        let Some(login) = &session.login else {
+            return false;
+        };
+        if !mem::replace(&mut session.renewed, true) {
+            if let Some(Ok(fresh)) = read(contact).await
+                && fresh.id != login.id
+            {
+                session.login = Some(fresh);
+                return true;
+            }
+            if news
+                && !login.is_static()
+                && matches!(session.challenge, Some(Challenge::Bearer { .. }))
+            {
+                return true;
+            }
+        }
+        if refused.status == StatusCode::FORBIDDEN && !refused.reply.says_expired() {
+            return false;
+        }
+        contact.reject(login.id, Instant::now());
+        self.rejected(contact);
+        session.login = None;
+        session.rejected = true;
+        true
+    }
+
+    fn rejected(&self, contact: &Contact) {
+        tracing::warn!(upstream = %self.name, endpoint = %contact.host(), "credentials rejected, asking anonymously");
+        self.observe(Event::CredentialsRejected);
+    }
+
+    /// The challenge of `GET /v2/`, for registries whose objects answer 401 without one.
+    async fn ping(&self, contact: &Contact) -> Result<Option<Challenge>, Failure> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let request = Request {
+            method: Method::GET,
+            url: contact.url().clone(),
+            headers,
+            authorization: None,
+        };
+        let followed = self.exchange(contact, Kind::Ping, request).await?;
+        let challenge = match followed.response.status() {
+            StatusCode::UNAUTHORIZED => Challenge::choose(followed.response.headers()),
+            _ => None,
+        };
+        transport::drain(followed.response, self.transport.timeouts.headers).await;
+        Ok(challenge)
+    }
+
+    pub(crate) fn denied(
+        &self,
+        contact: &Contact,
+        session: &Session,
+        detail: Option<Arc<str>>,
+    ) -> Error {
+        let endpoint = Arc::clone(contact.host());
+        match session.rejected {
+            true => Error::Rejected {
+                endpoint,
+                source: session.unreadable.clone(),
+            },
+            false => Error::Denied { endpoint, detail },
+        }
+    }
+}
+
+async fn read(contact: &Contact) -> Option<Result<Login, io::Error>> {
+    match &contact.credentials {
+        Some(credentials) => Some(credentials.login().await),
+        None => None,
+    }
+}
+
+pub(crate) fn pull_scope(repository: &str) -> String {
+    format!("repository:{repository}:pull")
+}

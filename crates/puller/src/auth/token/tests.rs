@@ -1,0 +1,182 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+
+fn key(scope: &str) -> Key {
+    Key {
+        login: None,
+        realm: "https://r.example/token".into(),
+        service: None,
+        scope: scope.into(),
+    }
+}
+
+fn outcome(token: &'static str, life: Duration) -> Outcome {
+    Outcome {
+        result: Ok(HeaderValue::from_static(token)),
+        until: Instant::now() + life,
+    }
+}
+
+const LONG: Duration = Duration::from_secs(300);
+
+#[test]
+fn answers() {
+    for (body, expected) in [
+        (r#"{"token":"t"}"#, Some(("Bearer t", 54))),
+        (r#"{"access_token":"a"}"#, Some(("Bearer a", 54))),
+        (
+            r#"{"token":"t","access_token":"a"}"#,
+            Some(("Bearer a", 54)),
+        ),
+        (r#"{"token":"t","access_token":""}"#, Some(("Bearer t", 54))),
+        (
+            r#"{"token":"t","access_token":null}"#,
+            Some(("Bearer t", 54)),
+        ),
+        (r#"{"token":"t","expires_in":100}"#, Some(("Bearer t", 90))),
+        (
+            r#"{"token":"t","expires_in":3600}"#,
+            Some(("Bearer t", 3570)),
+        ),
+        (r#"{"token":"t","expires_in":5}"#, Some(("Bearer t", 54))),
+        (r#"{"token":"t","expires_in":-1}"#, Some(("Bearer t", 54))),
+        (
+            r#"{"token":"t","expires_in":"100"}"#,
+            Some(("Bearer t", 90)),
+        ),
+        (r#"{"token":"t","expires_in":"NaN"}"#, Some(("Bearer t", 0))),
+        (
+            r#"{"token":"t","expires_in":1e300}"#,
+            Some(("Bearer t", 86_370)),
+        ),
+        (
+            r#"{"token":"t","expires_in":null,"issued_at":7}"#,
+            Some(("Bearer t", 54)),
+        ),
+        (r#"{"token":""}"#, None),
+        (r#"{"token":"a\nb"}"#, None),
+        (r#"{"expires_in":100}"#, None),
+        ("[]", None),
+        ("<html>", None),
+    ] {
+        let found = parse_answer(body.as_bytes());
+        let found = found
+            .as_ref()
+            .map(|(header, life)| (header.to_str().unwrap(), life.as_secs()));
+        assert_eq!(found, expected, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn one_exchange_for_all_who_wait() {
+    let tokens = Arc::new(Tokens::default());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let gate = Arc::new(tokio::sync::Notify::new());
+    let one = || {
+        let (tokens, asked, gate) = (Arc::clone(&tokens), Arc::clone(&asked), Arc::clone(&gate));
+        async move {
+            let exchange = async {
+                asked.fetch_add(1, Ordering::SeqCst);
+                gate.notified().await;
+                outcome("Bearer t", LONG)
+            };
+            tokens.obtain(key("a"), exchange).await.cached
+        }
+    };
+    let (mut first, mut second) = (Box::pin(one()), Box::pin(one()));
+    assert!(futures_pending(&mut first).await && futures_pending(&mut second).await);
+    // The one whose exchange runs goes away: the other starts its own, nobody waits for ever.
+    drop(first);
+    assert!(futures_pending(&mut second).await);
+    let third = one();
+    gate.notify_one();
+    assert!(!second.await);
+    assert!(third.await);
+    assert_eq!(asked.load(Ordering::SeqCst), 2);
+}
+
+/// Polls once.
+async fn futures_pending<F: Future + Unpin>(future: &mut F) -> bool {
+    std::future::poll_fn(|cx| {
+        std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_pending())
+    })
+    .await
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_end_and_are_forgotten() {
+    let tokens = Tokens::default();
+    let held = tokens
+        .obtain(key("a"), async { outcome("Bearer 1", LONG) })
+        .await;
+    assert!(!held.cached);
+    assert!(
+        tokens
+            .obtain(key("a"), async { outcome("Bearer 2", LONG) })
+            .await
+            .cached
+    );
+    assert!(
+        !tokens
+            .obtain(key("b"), async { outcome("Bearer b", LONG) })
+            .await
+            .cached
+    );
+    tokens.forget(&held);
+    let fresh = tokens
+        .obtain(key("a"), async { outcome("Bearer 3", LONG) })
+        .await;
+    assert!(!fresh.cached);
+    tokens.forget(&held);
+    assert!(
+        tokens
+            .obtain(key("a"), async { outcome("Bearer 4", LONG) })
+            .await
+            .cached,
+        "forgetting an old token leaves its successor"
+    );
+    tokio::time::advance(LONG).await;
+    assert!(
+        !tokens
+            .obtain(key("a"), async { outcome("Bearer 5", LONG) })
+            .await
+            .cached
+    );
+}
+
+#[tokio::test]
+async fn failures_are_not_kept() {
+    let tokens = Tokens::default();
+    let failed = || Outcome {
+        result: Err(Refusal::Refused),
+        until: Instant::now(),
+    };
+    assert!(
+        tokens
+            .obtain(key("a"), async { failed() })
+            .await
+            .outcome
+            .result
+            .is_err()
+    );
+    assert!(
+        tokens
+            .obtain(key("a"), async { outcome("Bearer t", LONG) })
+            .await
+            .outcome
+            .result
+            .is_ok()
+    );
+}
+
+#[tokio::test]
+async fn the_cache_is_bounded() {
+    let tokens = Tokens::default();
+    for i in 0..TOKENS_MAX + 10 {
+        tokens
+            .obtain(key(&i.to_string()), async { outcome("Bearer t", LONG) })
+            .await;
+        assert!(tokens.lock().len() <= TOKENS_MAX);
+    }
+}

@@ -1,0 +1,102 @@
+use http::HeaderValue;
+
+use super::*;
+
+fn headers(name: &'static str, value: &str) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    headers.insert(name, HeaderValue::from_str(value).unwrap());
+    headers
+}
+
+#[test]
+fn retry_after_in_all_forms() {
+    let now = httpdate::parse_http_date("Sat, 21 Nov 2026 12:00:00 GMT").unwrap();
+    for (value, secs) in [
+        ("30", Some(30.0)),
+        (" 30 ", Some(30.0)),
+        ("0", Some(0.0)),
+        ("1.5", Some(1.5)),
+        ("-5", Some(0.0)),
+        ("7200", Some(3600.0)),
+        ("99999999999999999999", Some(3600.0)),
+        ("Sat, 21 Nov 2026 12:01:00 GMT", Some(60.0)),
+        ("Sat, 21 Nov 2026 11:00:00 GMT", Some(0.0)),
+        ("Sun, 21 Nov 2027 12:00:00 GMT", Some(3600.0)),
+        ("NaN", None),
+        ("inf", None),
+        ("soon", None),
+        ("", None),
+    ] {
+        let found = retry_after(&headers("retry-after", value), now);
+        assert_eq!(found.map(|d| d.as_secs_f64()), secs, "{value}");
+    }
+    assert_eq!(retry_after(&HeaderMap::new(), now), None);
+}
+
+#[test]
+fn what_remains() {
+    for (value, expected) in [
+        ("20;w=21600", Some(20)),
+        ("0", Some(0)),
+        ("x", None),
+        ("", None),
+    ] {
+        assert_eq!(
+            remaining(&headers("ratelimit-remaining", value)),
+            expected,
+            "{value}"
+        );
+    }
+}
+
+#[test]
+fn a_told_window_ends_by_itself() {
+    let start = Instant::now();
+    let at = |secs| start + Duration::from_secs(secs);
+    let limits = Limits::default();
+    limits.limited(Ration::Pull, Some(Duration::from_secs(30)), at(0));
+    assert_eq!(
+        limits.admit(Ration::Pull, at(10)),
+        Err(Duration::from_secs(20))
+    );
+    assert_eq!(
+        limits.admit(Ration::Other, at(10)),
+        Ok(()),
+        "other calls go on"
+    );
+    assert_eq!(limits.admit(Ration::Pull, at(30)), Ok(()));
+    assert_eq!(
+        limits.admit(Ration::Pull, at(30)),
+        Ok(()),
+        "and all after it"
+    );
+}
+
+#[test]
+fn an_untold_window_is_probed_once_a_minute() {
+    let start = Instant::now();
+    let at = |secs| start + Duration::from_secs(secs);
+    let limits = Limits::default();
+    limits.limited(Ration::Other, None, at(0));
+    for ration in [Ration::Pull, Ration::Other] {
+        assert_eq!(limits.admit(ration, at(59)), Err(Duration::from_secs(1)));
+    }
+    assert_eq!(limits.admit(Ration::Other, at(60)), Ok(()), "the probe");
+    assert_eq!(
+        limits.admit(Ration::Pull, at(61)),
+        Err(Duration::from_secs(59))
+    );
+    limits.answered(Ration::Other);
+    assert_eq!(limits.admit(Ration::Pull, at(61)), Ok(()));
+}
+
+#[test]
+fn an_answer_to_head_does_not_end_the_limit_of_pulls() {
+    let now = Instant::now();
+    let limits = Limits::default();
+    limits.limited(Ration::Pull, None, now);
+    limits.answered(Ration::Other);
+    assert!(limits.admit(Ration::Pull, now).is_err());
+    limits.answered(Ration::Pull);
+    assert!(limits.admit(Ration::Pull, now).is_ok());
+}

@@ -1,0 +1,199 @@
+//! Manifests: asked after, and fetched.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Method};
+use longshore_manifest::{Manifest, MediaType, guess};
+use longshore_reference::{Digest, Reference};
+use tokio::time::Instant;
+
+use crate::{
+    Error, Event, Kind, Upstream,
+    endpoint::Contact,
+    error::Fault,
+    request::{self, Ask},
+    transport::{self, Failure},
+    upstream::asks_for_body,
+};
+
+/// What a registry says of a manifest without sending it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Head {
+    /// As the registry gave it; computed when the manifest itself had to be asked for. Several registries give none.
+    pub digest: Option<Digest>,
+    /// `Content-Type` without parameters, as the registry gave it.
+    pub media_type: Option<String>,
+    /// Bytes.
+    pub size: Option<u64>,
+}
+
+/// A manifest as the registry sent it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Fetched {
+    /// The exact bytes; at most [`MANIFEST_BYTES_MAX`].
+    pub bytes: Bytes,
+    /// `Content-Type` without parameters, as the registry gave it.
+    pub media_type: Option<String>,
+    /// `Docker-Content-Digest` as the registry gave it. Where it can be compared with the bytes it was.
+    pub digest: Option<Digest>,
+}
+
+impl Upstream {
+    /// Asks whether the manifest is there and which it is: by HEAD, which pull limits do not count. HEAD answers carry
+    /// no error body, so what the origin refuses is asked again by GET; if that gives a manifest, this is a success.
+    ///
+    /// # Errors
+    /// As [`manifest`](Self::manifest).
+    pub async fn check(&self, reference: &Reference) -> Result<Head, Error> {
+        let ask = manifest_ask(reference, Method::HEAD);
+        let mut tries = self.tries(&ask, reference.digest());
+        loop {
+            let (_, contact) = tries.next().await?;
+            let result = match self.inner.ask(contact, &ask).await {
+                Ok(response) => Ok(head(response.headers())),
+                Err(failure) if asks_for_body(&failure, contact.role) => {
+                    self.check_by_get(contact, reference).await
+                }
+                Err(failure) => Err(failure),
+            };
+            match result {
+                Ok(head) => {
+                    tries.succeeded(contact);
+                    return Ok(head);
+                }
+                Err(failure) => tries.failed(contact, failure),
+            }
+        }
+    }
+
+    /// Fetches a manifest. For a digest the bytes are verified; for a tag they are compared with the digest the
+    /// registry gave, where it gave one.
+    ///
+    /// # Errors
+    /// All but [`Error::Config`].
+    pub async fn manifest(&self, reference: &Reference) -> Result<Fetched, Error> {
+        let ask = manifest_ask(reference, Method::GET);
+        let mut tries = self.tries(&ask, reference.digest());
+        loop {
+            let (_, contact) = tries.next().await?;
+            match self.fetch(contact, reference).await {
+                Ok(fetched) => {
+                    tries.succeeded(contact);
+                    return Ok(fetched);
+                }
+                Err(failure) => tries.failed(contact, failure),
+            }
+        }
+    }
+
+    async fn check_by_get(
+        &self,
+        contact: &Contact,
+        reference: &Reference,
+    ) -> Result<Head, Failure> {
+        let ask = manifest_ask(reference, Method::GET);
+        if let Err(wait) = contact.limits.admit(ask.ration(), Instant::now()) {
+            let error = Error::Limited {
+                endpoint: Arc::clone(contact.host()),
+                retry_after: Some(wait),
+            };
+            return Err(Failure { error, own: true });
+        }
+        let Fetched {
+            bytes,
+            media_type,
+            digest,
+        } = self.fetch(contact, reference).await?;
+        let digest =
+            digest.or_else(|| Some(reference.digest().unwrap_or_else(|| Digest::sha256(&bytes))));
+        Ok(Head {
+            digest,
+            media_type,
+            size: Some(bytes.len() as u64),
+        })
+    }
+
+    async fn fetch(&self, contact: &Contact, reference: &Reference) -> Result<Fetched, Failure> {
+        let inner = &self.inner;
+        let own = |error| Failure { error, own: true };
+        let response = inner
+            .ask(contact, &manifest_ask(reference, Method::GET))
+            .await?;
+        let Head {
+            digest,
+            media_type,
+            size,
+        } = head(response.headers());
+        let idle = inner.transport.timeouts.idle;
+        let body = transport::body(response, contact.host(), idle, MANIFEST_BYTES_MAX);
+        let bytes = body.await.map_err(own)?;
+        inner.observe(Event::Bytes(bytes.len() as u64));
+        let misbehaved = |fault| Err(own(Error::misbehaved(contact.host(), fault)));
+        if let Some(expected) = size.filter(|&size| size != bytes.len() as u64) {
+            return misbehaved(Fault::Length {
+                expected,
+                found: bytes.len() as u64,
+            });
+        }
+        if bytes.trim_ascii_start().first() != Some(&b'{') {
+            let is_page = bytes.trim_ascii_start().first() == Some(&b'<');
+            return misbehaved(if is_page { Fault::Html } else { Fault::Json });
+        }
+        match reference.digest().or(digest) {
+            Some(digest) if !is_right(&bytes, &digest, reference.digest().is_some()) => {
+                misbehaved(Fault::Digest)
+            }
+            _ => Ok(Fetched {
+                bytes,
+                media_type,
+                digest,
+            }),
+        }
+    }
+}
+
+fn manifest_ask(reference: &Reference, method: Method) -> Ask<'_> {
+    let object = match reference {
+        Reference::Tagged(tagged) => format!("/manifests/{}", tagged.tag()),
+        Reference::Canonical(canonical) => format!("/manifests/{}", canonical.digest()),
+    };
+    Ask {
+        kind: Kind::Manifest,
+        method,
+        repository: reference.named().path(),
+        object,
+        query: None,
+        range: None,
+    }
+}
+
+/// Whether a manifest is the digest's. A signed schema 1 manifest is known by the digest of its payload; what a registry
+/// says of one that was asked for by tag is not held against it.
+fn is_right(bytes: &Bytes, digest: &Digest, asked: bool) -> bool {
+    if Digest::of(digest.algorithm(), bytes) == *digest {
+        return true;
+    }
+    if guess(bytes) != Some(MediaType::Schema1Signed) {
+        return false;
+    }
+    !asked
+        || Manifest::decode(None, bytes.clone()).is_ok_and(|manifest| manifest.digest() == *digest)
+}
+
+fn head(headers: &HeaderMap) -> Head {
+    let digest = headers
+        .get(DOCKER_CONTENT_DIGEST)
+        .and_then(|value| value.to_str().ok());
+    Head {
+        digest: digest.and_then(|text| Digest::parse(text.trim()).ok()),
+        media_type: request::media_type(headers),
+        size: transport::content_length(headers).filter(|&size| size > 0),
+    }
+}
+
+/// The largest manifest that is taken; bytes. Registries refuse to store larger ones.
+pub const MANIFEST_BYTES_MAX: u64 = 4 << 20;
+const DOCKER_CONTENT_DIGEST: &str = "docker-content-digest";
