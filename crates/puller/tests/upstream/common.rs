@@ -1,8 +1,12 @@
 //! What the tests of this crate share.
 
-pub(crate) use longshore_puller::{Config, Download, Endpoint, Error, Upstream};
+use std::sync::{Arc, Mutex};
+
+pub(crate) use longshore_puller::{
+    Config, Credentials, Download, Endpoint, Error, Secret, Upstream,
+};
 pub(crate) use longshore_reference::{Canonical, Digest, Named, Reference};
-pub(crate) use longshore_tests::Origin;
+pub(crate) use longshore_tests::{Bearer, Fault, Gate, On, Origin};
 
 /// An upstream of these registries, the last one its origin.
 pub(crate) fn upstream(origins: &[&Origin]) -> Upstream {
@@ -34,4 +38,20 @@ pub(crate) async fn read(download: &mut Download) -> Result<Vec<u8>, Error> {
         all.extend_from_slice(&bytes);
     }
     Ok(all)
+}
+
+/// Writes down what an upstream reports.
+#[derive(Clone, Default)]
+pub(crate) struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Told {
+    pub(crate) fn observe(&self, config: &mut Config) {
+        let told = Arc::clone(&self.0);
+        config.observer = Arc::new(move |event| told.lock().unwrap().push(format!("{event:?}")));
+    }
+
+    pub(crate) fn count(&self, word: &str) -> usize {
+        let told = self.0.lock().unwrap();
+        told.iter().filter(|event| event.contains(word)).count()
+    }
 }

@@ -6,5 +6,10 @@
     reason = "a test that fails panics"
 )]
 
+mod auth;
 mod common;
+mod download;
+mod failing;
+mod list;
 mod pull;
+mod redirect;

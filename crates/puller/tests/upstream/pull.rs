@@ -1,5 +1,7 @@
 //! Pulls from a registry on a real socket.
 
+use longshore_puller::Fault as Wrong;
+
 use crate::common::*;
 
 #[tokio::test]
@@ -77,4 +79,143 @@ async fn what_is_not_there() {
             "{error:?}"
         );
     }
+}
+
+const PATH: &str = "/v2/library/app/manifests/1";
+
+#[tokio::test]
+async fn head_is_refused() {
+    for status in [400, 401, 403, 404, 405, 501] {
+        let origin = Origin::start().await;
+        let image = origin.image("library/app", "1", &[1000]);
+        origin.order(On::head(PATH), [Fault::bare(status, &[])]);
+        let head = upstream(&[&origin])
+            .check(&tagged("library/app:1"))
+            .await
+            .unwrap();
+        assert_eq!(head.digest.unwrap().to_string(), image.digest, "{status}");
+        assert_eq!(origin.count("GET", PATH), 1, "{status}");
+    }
+}
+
+#[tokio::test]
+async fn a_bare_404_is_not_believed() {
+    let origin = Origin::start().await;
+    origin.order_always(On::path(PATH), Fault::bare(404, &[]));
+    let upstream = upstream(&[&origin]);
+    for error in [
+        upstream.check(&tagged("library/app:1")).await.unwrap_err(),
+        upstream
+            .manifest(&tagged("library/app:1"))
+            .await
+            .unwrap_err(),
+    ] {
+        assert!(
+            matches!(
+                error,
+                Error::Unknown {
+                    confirmed: false,
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn answers_without_a_digest() {
+    let origin = Origin::start().await;
+    let image = origin.image("library/app", "1", &[1000]);
+    origin.order_always(On::path(PATH), Fault::NoDigestHeader);
+    let upstream = upstream(&[&origin]);
+    assert_eq!(
+        upstream
+            .check(&tagged("library/app:1"))
+            .await
+            .unwrap()
+            .digest,
+        None
+    );
+    let fetched = upstream.manifest(&tagged("library/app:1")).await.unwrap();
+    assert_eq!(fetched.digest, None);
+    assert_eq!(Digest::sha256(&fetched.bytes).to_string(), image.digest);
+}
+
+#[tokio::test]
+async fn documents_that_are_wrong() {
+    let big = format!("{{{}}}", " ".repeat(4 << 20));
+    for (fault, wrong) in [
+        (Fault::Html200, Wrong::Html),
+        (Fault::GzipEncoded, Wrong::Encoding),
+        (Fault::WrongDigestHeader, Wrong::Digest),
+        (Fault::WrongBytes(20), Wrong::Digest),
+        (
+            Fault::Status(200, Vec::new(), "<!DOCTYPE html>".into()),
+            Wrong::Html,
+        ),
+        (Fault::Status(200, Vec::new(), "oops".into()), Wrong::Json),
+        (Fault::Status(200, Vec::new(), "".into()), Wrong::Json),
+        (
+            Fault::Status(200, Vec::new(), big.into()),
+            Wrong::TooLarge { limit: 4 << 20 },
+        ),
+        (Fault::bare(204, &[]), Wrong::Status(204)),
+        (Fault::bare(206, &[]), Wrong::Status(206)),
+    ] {
+        let origin = Origin::start().await;
+        origin.image("library/app", "1", &[1000]);
+        origin.order(On::get(PATH), [fault.clone()]);
+        let error = upstream(&[&origin])
+            .manifest(&tagged("library/app:1"))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, Error::Misbehaved { fault, .. } if fault == wrong),
+            "{fault:?}: {error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_manifest_by_digest_is_verified() {
+    let origin = Origin::start().await;
+    let image = origin.image("library/app", "1", &[1000]);
+    let reference = canonical("library/app", &image.digest).into();
+    let path = format!("/v2/library/app/manifests/{}", image.digest);
+    let other = Fault::Status(200, Vec::new(), "{}".into());
+    origin.order(On::get(&path), [other]);
+    let error = upstream(&[&origin]).manifest(&reference).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Misbehaved {
+                fault: Wrong::Digest,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn what_is_asked_for_is_always_the_same() {
+    let origin = Origin::start().await;
+    origin.image("library/app", "1", &[1000]);
+    let upstream = upstream(&[&origin]);
+    upstream.check(&tagged("library/app:1")).await.unwrap();
+    upstream.manifest(&tagged("library/app:1")).await.unwrap();
+    for seen in origin.requests() {
+        let accept = seen.header("accept").unwrap();
+        for media_type in [
+            "vnd.oci.image.index.v1+json",
+            "vnd.docker.distribution.manifest.v2+json",
+            "prettyjws",
+        ] {
+            assert!(accept.contains(media_type), "{accept}");
+        }
+        assert!(accept.ends_with("*/*"));
+        assert!(seen.header("user-agent").unwrap().starts_with("longshore/"));
+    }
+    assert_eq!(origin.connections(), 1);
 }

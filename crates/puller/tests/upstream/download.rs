@@ -1,0 +1,400 @@
+use std::time::Duration;
+
+use longshore_puller::Fault as Wrong;
+
+use crate::common::*;
+
+const SIZE: u64 = 3_000_000;
+
+struct Fixture {
+    origin: Origin,
+    blob: Canonical,
+    path: String,
+}
+
+async fn fixture() -> Fixture {
+    let origin = Origin::start().await;
+    let image = origin.image("library/app", "1", &[SIZE]);
+    let blob = canonical("library/app", &image.layers[0]);
+    let path = format!("/v2/library/app/blobs/{}", image.layers[0]);
+    Fixture { origin, blob, path }
+}
+
+/// An upstream that does not wait long for bytes.
+fn hasty(origins: &[&Origin]) -> Upstream {
+    let mut config = config(origins);
+    config.timeouts.idle = Duration::from_millis(300);
+    Upstream::new(config).unwrap()
+}
+
+/// The whole blob, verified.
+async fn pull(upstream: &Upstream, blob: &Canonical, size: Option<u64>) -> Result<(), Error> {
+    let mut download = upstream.blob(blob, 0, size).await?;
+    let bytes = read(&mut download).await?;
+    assert_eq!(Digest::sha256(&bytes), blob.digest());
+    assert_eq!(download.size(), Some(SIZE));
+    assert_eq!(download.offset(), SIZE);
+    Ok(())
+}
+
+#[tokio::test]
+async fn cuts_anywhere_are_mended() {
+    for at in [0, 1, 1000, SIZE / 2, SIZE - 1] {
+        for fault in [Fault::CutAt(at), Fault::ResetAt(at)] {
+            for size in [None, Some(SIZE)] {
+                let Fixture { origin, blob, path } = fixture().await;
+                origin.order(On::get(&path), [fault.clone()]);
+                pull(&upstream(&[&origin]), &blob, size).await.unwrap();
+                assert_eq!(origin.count("GET", &path), 2, "{fault:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn three_cuts_and_what_they_cost() {
+    let Fixture { origin, blob, path } = fixture().await;
+    let (mut config, told) = (config(&[&origin]), Told::default());
+    told.observe(&mut config);
+    origin.order(
+        On::get(&path),
+        [Fault::CutAt(100), Fault::CutAt(200), Fault::CutAt(300)],
+    );
+    pull(&Upstream::new(config).unwrap(), &blob, Some(SIZE))
+        .await
+        .unwrap();
+    let seen = origin.requests();
+    let ranges: Vec<_> = seen.iter().filter_map(|s| s.range()).collect();
+    assert_eq!(ranges, ["bytes=100-", "bytes=300-", "bytes=600-"]);
+    assert_eq!(told.count("Resumed"), 3);
+    assert_eq!(origin.bytes_sent(&path), SIZE);
+}
+
+#[tokio::test]
+async fn progress_renews_the_patience() {
+    let Fixture { origin, blob, path } = fixture().await;
+    // More cuts than are suffered without progress, but each after more than 1 MiB or so many bytes before.
+    let cuts = (0..9).map(|i| Fault::CutAt(if i % 5 == 4 { 1_100_000 } else { 10 }));
+    origin.order(On::get(&path), cuts);
+    pull(&upstream(&[&origin]), &blob, Some(SIZE))
+        .await
+        .unwrap();
+    assert_eq!(origin.orders_left(), 0);
+}
+
+#[tokio::test]
+async fn patience_ends() {
+    let Fixture { origin, blob, path } = fixture().await;
+    origin.order_always(On::get(&path), Fault::CutAt(10));
+    let upstream = upstream(&[&origin]);
+    let mut download = upstream.blob(&blob, 0, Some(SIZE)).await.unwrap();
+    let error = read(&mut download).await.unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+    assert_eq!(origin.count("GET", &path), 6);
+}
+
+#[tokio::test]
+async fn what_stalls_goes_on() {
+    let Fixture { origin, blob, path } = fixture().await;
+    origin.order(On::get(&path), [Fault::Stall(1000, Gate::new())]);
+    pull(&hasty(&[&origin]), &blob, Some(SIZE)).await.unwrap();
+    assert_eq!(origin.count("GET", &path), 2);
+}
+
+#[tokio::test]
+async fn a_range_that_is_ignored_is_made_good() {
+    let Fixture { origin, blob, path } = fixture().await;
+    origin.order(On::get(&path), [Fault::CutAt(5000), Fault::IgnoreRange]);
+    pull(&upstream(&[&origin]), &blob, Some(SIZE))
+        .await
+        .unwrap();
+    // From the start, too.
+    origin.order(On::get(&path), [Fault::IgnoreRange]);
+    let mut tail = upstream(&[&origin])
+        .blob(&blob, SIZE - 10, None)
+        .await
+        .unwrap();
+    assert_eq!(read(&mut tail).await.unwrap().len(), 10);
+}
+
+#[tokio::test]
+async fn the_next_endpoint_goes_on() {
+    let (mirror, origin) = (fixture().await, fixture().await);
+    mirror.origin.order(
+        On::get(&mirror.path),
+        [Fault::CutAt(5000), Fault::bare(404, &[])],
+    );
+    pull(
+        &upstream(&[&mirror.origin, &origin.origin]),
+        &origin.blob,
+        Some(SIZE),
+    )
+    .await
+    .unwrap();
+    let seen = origin.origin.requests();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].range(), Some("bytes=5000-"));
+    // One that cuts again and again loses its turn.
+    mirror
+        .origin
+        .order_always(On::get(&mirror.path), Fault::CutAt(10));
+    pull(
+        &upstream(&[&mirror.origin, &origin.origin]),
+        &origin.blob,
+        Some(SIZE),
+    )
+    .await
+    .unwrap();
+}
+
+#[tokio::test]
+async fn a_registry_that_restarts() {
+    let Fixture { origin, blob, path } = fixture().await;
+    let gate = Gate::new();
+    origin.order(On::get(&path), [Fault::Stall(1000, gate.clone())]);
+    let upstream = upstream(&[&origin]);
+    let mut download = upstream.blob(&blob, 0, None).await.unwrap();
+    gate.reached().await;
+    origin.stop().await;
+    let restart = async {
+        // Let at least one attempt fail.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        origin.restart().await;
+    };
+    let (bytes, ()) = tokio::join!(read(&mut download), restart);
+    assert_eq!(bytes.unwrap().len() as u64, SIZE);
+}
+
+#[tokio::test]
+async fn bodies_without_a_length() {
+    for fault in [Fault::Chunked, Fault::UntilClose] {
+        for size in [None, Some(SIZE)] {
+            let Fixture { origin, blob, path } = fixture().await;
+            origin.order(On::get(&path), [fault.clone()]);
+            pull(&upstream(&[&origin]), &blob, size).await.unwrap();
+            // A cut that nobody announced is seen where the size or the framing tells.
+            if size.is_some() || matches!(fault, Fault::Chunked) {
+                origin.order(
+                    On::get(&path),
+                    [Fault::All(vec![fault.clone(), Fault::CutAt(70_000)])],
+                );
+                pull(&upstream(&[&origin]), &blob, size).await.unwrap();
+                assert_eq!(origin.count("GET", &path), 3, "{fault:?} {size:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cut_exactly_at_the_end_of_a_body_without_length() {
+    let Fixture { origin, blob, path } = fixture().await;
+    origin.order(
+        On::get(&path),
+        [Fault::All(vec![Fault::Chunked, Fault::CutAt(SIZE)])],
+    );
+    pull(&upstream(&[&origin]), &blob, None).await.unwrap();
+}
+
+#[tokio::test]
+async fn lengths_that_lie() {
+    for fault in [
+        Fault::Short(1),
+        Fault::Long(1),
+        Fault::LengthLies(5),
+        Fault::LengthLies(-5),
+    ] {
+        let (mirror, origin) = (fixture().await, fixture().await);
+        mirror
+            .origin
+            .order_always(On::get(&mirror.path), fault.clone());
+        let upstream = upstream(&[&mirror.origin, &origin.origin]);
+        pull(&upstream, &origin.blob, Some(SIZE)).await.unwrap();
+        assert_eq!(mirror.origin.count("GET", &mirror.path), 1, "{fault:?}");
+        let alone = Upstream::new(config(&[&mirror.origin])).unwrap();
+        let error = alone.blob(&mirror.blob, 0, Some(SIZE)).await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::Misbehaved {
+                    fault: Wrong::Length { expected: SIZE, .. },
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn more_than_the_blob_has_is_refused() {
+    let Fixture { origin, blob, path } = fixture().await;
+    origin.order_always(
+        On::get(&path),
+        Fault::All(vec![Fault::Chunked, Fault::Long(10)]),
+    );
+    let mut download = upstream(&[&origin])
+        .blob(&blob, 0, Some(SIZE))
+        .await
+        .unwrap();
+    let error = read(&mut download).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Misbehaved {
+                fault: Wrong::Length { .. },
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn less_than_the_blob_has_is_not_the_end() {
+    let Fixture { origin, blob, path } = fixture().await;
+    origin.order_always(
+        On::get(&path),
+        Fault::All(vec![Fault::Chunked, Fault::Short(10)]),
+    );
+    let mut download = upstream(&[&origin])
+        .blob(&blob, 0, Some(SIZE))
+        .await
+        .unwrap();
+    let error = read(&mut download).await.unwrap_err();
+    assert!(matches!(error, Error::Misbehaved { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn pages_and_encodings_are_refused_before_the_first_byte() {
+    for (fault, wrong) in [
+        (Fault::Html200, Wrong::Html),
+        (Fault::GzipEncoded, Wrong::Encoding),
+    ] {
+        let Fixture { origin, blob, path } = fixture().await;
+        origin.order(On::get(&path), [fault]);
+        let error = upstream(&[&origin]).blob(&blob, 0, None).await.unwrap_err();
+        assert!(
+            matches!(error, Error::Misbehaved { fault, .. } if fault == wrong),
+            "{error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn whoever_sent_wrong_bytes_is_asked_last() {
+    let (mirror, origin) = (fixture().await, fixture().await);
+    mirror
+        .origin
+        .order_always(On::get(&mirror.path), Fault::WrongBytes(7));
+    let upstream = upstream(&[&mirror.origin, &origin.origin]);
+    let mut download = upstream.blob(&mirror.blob, 0, Some(SIZE)).await.unwrap();
+    assert_ne!(
+        Digest::sha256(&read(&mut download).await.unwrap()),
+        mirror.blob.digest()
+    );
+    download.distrust();
+    pull(&upstream, &origin.blob, Some(SIZE)).await.unwrap();
+    assert_eq!(mirror.origin.count("GET", &mirror.path), 1);
+    // For other digests nothing has changed.
+    upstream.manifest(&tagged("library/app:1")).await.unwrap();
+    assert_eq!(origin.origin.count("GET", "/v2/library/app/manifests/1"), 0);
+}
+
+#[tokio::test]
+async fn sizes_without_a_download() {
+    let Fixture { origin, blob, path } = fixture().await;
+    let upstream = upstream(&[&origin]);
+    assert_eq!(upstream.blob_size(&blob).await.unwrap(), Some(SIZE));
+    assert_eq!(origin.count("GET", &path), 0);
+    for refusal in [
+        Fault::bare(401, &[]),
+        Fault::bare(403, &[]),
+        Fault::bare(405, &[]),
+        Fault::Chunked,
+    ] {
+        origin.forget_requests();
+        origin.order_always(On::head(&path), refusal.clone());
+        assert_eq!(
+            upstream.blob_size(&blob).await.unwrap(),
+            Some(SIZE),
+            "{refusal:?}"
+        );
+        assert_eq!(origin.bytes_sent(&path), 1, "{refusal:?}");
+        assert_eq!(origin.count("GET", &path), 1, "{refusal:?}");
+        origin.behave();
+    }
+    // A registry that ignores ranges still tells the length.
+    origin.order(On::head(&path), [Fault::bare(405, &[])]);
+    origin.order(On::get(&path), [Fault::IgnoreRange]);
+    assert_eq!(upstream.blob_size(&blob).await.unwrap(), Some(SIZE));
+    origin.order(On::head(&path), [Fault::bare(405, &[])]);
+    origin.order(
+        On::get(&path),
+        [Fault::All(vec![Fault::IgnoreRange, Fault::Chunked])],
+    );
+    assert_eq!(upstream.blob_size(&blob).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn an_empty_blob_and_an_empty_rest() {
+    let origin = Origin::start().await;
+    let digest = origin.push_blob("library/app", longshore_tests::Content::from(Vec::new()));
+    let (blob, upstream) = (canonical("library/app", &digest), upstream(&[&origin]));
+    for size in [None, Some(0)] {
+        let mut download = upstream.blob(&blob, 0, size).await.unwrap();
+        assert_eq!(read(&mut download).await.unwrap().len(), 0);
+    }
+    assert_eq!(upstream.blob_size(&blob).await.unwrap(), Some(0));
+    let Fixture { origin, blob, .. } = fixture().await;
+    let mut rest = Upstream::new(config(&[&origin]))
+        .unwrap()
+        .blob(&blob, SIZE, Some(SIZE))
+        .await
+        .unwrap();
+    assert_eq!(rest.chunk().await.unwrap(), None);
+    assert_eq!(origin.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_chunk_that_is_given_up_loses_nothing() {
+    let Fixture { origin, blob, path } = fixture().await;
+    let gate = Gate::new();
+    origin.order(On::get(&path), [Fault::Stall(1_500_000, gate.clone())]);
+    let mut download = upstream(&[&origin])
+        .blob(&blob, 0, Some(SIZE))
+        .await
+        .unwrap();
+    let mut all = Vec::new();
+    while all.len() < 1_500_000 {
+        all.extend_from_slice(&download.chunk().await.unwrap().unwrap());
+    }
+    for _ in 0..3 {
+        let mut chunk = std::pin::pin!(download.chunk());
+        let pending =
+            std::future::poll_fn(|cx| std::task::Poll::Ready(chunk.as_mut().poll(cx).is_pending()));
+        assert!(pending.await);
+    }
+    gate.open();
+    all.extend(read(&mut download).await.unwrap());
+    assert_eq!(Digest::sha256(&all), blob.digest());
+}
+
+#[test]
+fn calls_may_be_spawned() {
+    fn is_send<T: Send>(_: T) {}
+    let endpoint = Endpoint::parse("http://127.0.0.1:1").unwrap();
+    let upstream = Upstream::new(Config::new("r", vec![endpoint])).unwrap();
+    let (reference, blob) = (
+        tagged("a:1"),
+        canonical("a", &format!("sha256:{}", "0".repeat(64))),
+    );
+    is_send(upstream.check(&reference));
+    is_send(upstream.manifest(&reference));
+    is_send(upstream.blob_size(&blob));
+    is_send(upstream.tags(blob.named(), None));
+    is_send(upstream.referrers(&blob, None));
+    is_send(async {
+        let mut download = upstream.blob(&blob, 0, None).await.unwrap();
+        download.chunk().await.unwrap()
+    });
+}

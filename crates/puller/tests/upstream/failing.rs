@@ -1,0 +1,256 @@
+use std::time::Duration;
+
+use longshore_puller::{Phase, Reason};
+
+use crate::common::*;
+
+const PATH: &str = "/v2/library/app/manifests/1";
+
+async fn origin() -> Origin {
+    let origin = Origin::start().await;
+    origin.image("library/app", "1", &[1000]);
+    origin
+}
+
+/// An upstream whose patience ends soon.
+fn hasty(origins: &[&Origin]) -> Upstream {
+    let mut config = config(origins);
+    config.timeouts.headers = Duration::from_millis(300);
+    config.timeouts.idle = Duration::from_millis(300);
+    Upstream::new(config).unwrap()
+}
+
+#[tokio::test]
+async fn what_may_pass_is_tried_three_times() {
+    for fault in [
+        Fault::error(500, "UNKNOWN"),
+        Fault::bare(503, &[]),
+        Fault::Reset,
+        Fault::CutAt(5),
+    ] {
+        let origin = origin().await;
+        let upstream = upstream(&[&origin]);
+        origin.order(On::get(PATH), [fault.clone(), fault.clone()]);
+        upstream.manifest(&tagged("library/app:1")).await.unwrap();
+        assert_eq!(origin.count("GET", PATH), 3, "{fault:?}");
+        origin.order(On::get(PATH), [fault.clone(), fault.clone(), fault.clone()]);
+        let error = upstream
+            .manifest(&tagged("library/app:1"))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, Error::Unreachable { .. }) && error.is_transient(),
+            "{error:?}"
+        );
+        assert_eq!(origin.count("GET", PATH), 6, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_mirror_cannot_do_the_origin_does() {
+    for fault in [
+        Fault::error(404, "MANIFEST_UNKNOWN"),
+        Fault::error(401, "UNAUTHORIZED"),
+        Fault::error(403, "DENIED"),
+        Fault::bare(429, &[]),
+        Fault::bare(500, &[]),
+        Fault::bare(418, &[]),
+        Fault::Reset,
+        Fault::Html200,
+        Fault::GzipEncoded,
+        Fault::WrongBytes(20),
+        Fault::HangBeforeHeaders,
+        Fault::Stall(10, Gate::new()),
+    ] {
+        let (mirror, origin) = (origin().await, origin().await);
+        mirror.order_always(On::path(PATH), fault.clone());
+        let fetched = hasty(&[&mirror, &origin])
+            .manifest(&tagged("library/app:1"))
+            .await
+            .unwrap();
+        assert_eq!(
+            Some(Digest::sha256(&fetched.bytes)),
+            fetched.digest,
+            "{fault:?}"
+        );
+        assert_eq!(origin.count("GET", PATH), 1, "{fault:?}");
+    }
+    let (mirror, origin) = (origin().await, origin().await);
+    mirror.stop().await;
+    upstream(&[&mirror, &origin])
+        .manifest(&tagged("library/app:1"))
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_mirror_that_can_is_all_there_is_to_ask() {
+    let (mirror, origin) = (origin().await, origin().await);
+    upstream(&[&mirror, &origin])
+        .manifest(&tagged("library/app:1"))
+        .await
+        .unwrap();
+    assert_eq!(origin.requests().len(), 0);
+}
+
+#[tokio::test]
+async fn a_mirror_does_not_say_what_is_unknown() {
+    let (mirror, origin) = (Origin::start().await, origin().await);
+    origin.stop().await;
+    let upstream = upstream(&[&mirror, &origin]);
+    for error in [
+        upstream
+            .manifest(&tagged("library/app:1"))
+            .await
+            .unwrap_err(),
+        upstream.check(&tagged("library/app:1")).await.unwrap_err(),
+    ] {
+        assert!(
+            matches!(
+                error,
+                Error::Unreachable {
+                    reason: Reason::Connect | Reason::Resting,
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn deadlines() {
+    let origin = origin().await;
+    let upstream = hasty(&[&origin]);
+    for (fault, expected) in [
+        (Fault::HangBeforeHeaders, Phase::Headers),
+        (Fault::Stall(10, Gate::new()), Phase::Body),
+    ] {
+        origin.order(On::get(PATH), [fault]);
+        let error = upstream
+            .manifest(&tagged("library/app:1"))
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, Error::TimedOut { phase, .. } if phase == expected),
+            "{error:?}"
+        );
+    }
+    assert_eq!(
+        origin.count("GET", PATH),
+        2,
+        "a deadline is not waited for twice"
+    );
+}
+
+#[tokio::test]
+async fn what_fails_again_and_again_is_left_alone() {
+    let origin = origin().await;
+    let (mut config, told) = (config(&[&origin]), Told::default());
+    told.observe(&mut config);
+    let upstream = Upstream::new(config).unwrap();
+    origin.order_always(On::path(PATH), Fault::bare(500, &[]));
+    let mut resting = 0;
+    for _ in 0..12 {
+        let error = upstream
+            .manifest(&tagged("library/app:1"))
+            .await
+            .unwrap_err();
+        resting += usize::from(matches!(
+            error,
+            Error::Unreachable {
+                reason: Reason::Resting,
+                ..
+            }
+        ));
+    }
+    // Five failures, then one call a second.
+    assert!(resting >= 6, "{resting}");
+    assert!(
+        origin.count("GET", PATH) <= 9,
+        "{}",
+        origin.count("GET", PATH)
+    );
+    assert_eq!(told.count("up: false"), 1);
+}
+
+#[tokio::test]
+async fn a_mirror_that_rests_costs_nothing() {
+    let (mirror, origin) = (origin().await, origin().await);
+    mirror.order_always(On::path("/v2/"), Fault::bare(503, &[]));
+    let upstream = upstream(&[&mirror, &origin]);
+    for _ in 0..8 {
+        upstream.manifest(&tagged("library/app:1")).await.unwrap();
+    }
+    assert_eq!(mirror.count("GET", PATH), 5);
+    assert_eq!(origin.count("GET", PATH), 8);
+}
+
+#[tokio::test]
+async fn a_limit_of_pulls_is_kept_and_does_not_stop_checks() {
+    let origin = origin().await;
+    let upstream = upstream(&[&origin]);
+    let headers = [("Retry-After", "60"), ("RateLimit-Limit", "100;w=21600")];
+    origin.order(On::get(PATH), [Fault::bare(429, &headers)]);
+    for _ in 0..3 {
+        let error = upstream
+            .manifest(&tagged("library/app:1"))
+            .await
+            .unwrap_err();
+        let Error::Limited {
+            retry_after: Some(wait),
+            ..
+        } = error
+        else {
+            panic!("{error:?}")
+        };
+        assert!(wait > Duration::from_secs(50) && wait <= Duration::from_secs(60));
+    }
+    assert_eq!(origin.count("GET", PATH), 1);
+    upstream.check(&tagged("library/app:1")).await.unwrap();
+    // A refused check cannot be confirmed by a pull now.
+    let error = upstream.check(&tagged("library/app:2")).await.unwrap_err();
+    assert!(matches!(error, Error::Limited { .. }), "{error:?}");
+    assert_eq!(origin.count("GET", "/v2/library/app/manifests/2"), 0);
+}
+
+#[tokio::test]
+async fn a_limit_that_does_not_say_of_what_is_of_everything() {
+    let origin = origin().await;
+    let upstream = upstream(&[&origin]);
+    origin.order(On::get(PATH), [Fault::bare(429, &[])]);
+    let error = upstream
+        .manifest(&tagged("library/app:1"))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Limited {
+                retry_after: None,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    let error = upstream.check(&tagged("library/app:1")).await.unwrap_err();
+    assert!(matches!(error, Error::Limited { .. }), "{error:?}");
+    assert_eq!(origin.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn what_remains_is_told() {
+    let origin = origin().await;
+    let (mut config, told) = (config(&[&origin]), Told::default());
+    told.observe(&mut config);
+    let header = Fault::Header("RateLimit-Remaining".into(), Some("76;w=21600".into()));
+    origin.order(On::head(PATH), [header]);
+    Upstream::new(config)
+        .unwrap()
+        .check(&tagged("library/app:1"))
+        .await
+        .unwrap();
+    assert_eq!(told.count("RateLimit { remaining: 76 }"), 1);
+    assert_eq!(told.count("kind: Manifest, code: Some(200)"), 1);
+    assert_eq!(told.count("up: true"), 1);
+}

@@ -1,0 +1,103 @@
+use crate::common::*;
+
+const TAGS: &str = "/v2/library/app/tags/list";
+
+#[tokio::test]
+async fn tags_are_passed_on() {
+    let origin = Origin::start().await;
+    origin.image("library/app", "1", &[1000]);
+    origin.order(
+        On::get(TAGS),
+        [Fault::All(vec![
+            Fault::Header(
+                "Link".into(),
+                Some("</v2/library/app/tags/list?n=1&last=1>; rel=\"next\"".into()),
+            ),
+            Fault::Header("Warning".into(), Some("299 - \"going away\"".into())),
+            Fault::Header("Set-Cookie".into(), Some("a=b".into())),
+        ])],
+    );
+    let named = tagged("library/app:1").named().clone();
+    let passed = upstream(&[&origin])
+        .tags(&named, Some("n=1"))
+        .await
+        .unwrap();
+    assert!(String::from_utf8_lossy(&passed.bytes).contains("\"tags\""));
+    assert!(passed.link.unwrap().contains("last=1"));
+    assert_eq!(passed.headers.len(), 1);
+    assert_eq!(
+        passed.headers.get("warning").unwrap(),
+        "299 - \"going away\""
+    );
+    assert_eq!(origin.requests()[0].query, "n=1");
+    let missing = tagged("library/none:1").named().clone();
+    let error = upstream(&[&origin]).tags(&missing, None).await.unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Unknown {
+                confirmed: true,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn referrers_are_an_index_or_nothing() {
+    let origin = Origin::start().await;
+    let image = origin.image("library/app", "1", &[1000]);
+    let subject = canonical("library/app", &image.digest);
+    let path = format!("/v2/library/app/referrers/{}", image.digest);
+    let upstream = upstream(&[&origin]);
+    let index = Fault::Status(
+        200,
+        vec![
+            ("Content-Type".into(), "application/vnd.oci.image.index.v1+json".into()),
+            ("OCI-Filters-Applied".into(), "artifactType".into()),
+        ],
+        r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#.into(),
+    );
+    origin.order(On::get(&path), [index]);
+    let passed = upstream
+        .referrers(&subject, Some("artifactType=x"))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        passed.content_type.as_deref(),
+        Some("application/vnd.oci.image.index.v1+json")
+    );
+    assert_eq!(
+        passed.headers.get("oci-filters-applied").unwrap(),
+        "artifactType"
+    );
+    let page = Origin::start().await;
+    page.order_always(On::path("/"), Fault::Html200);
+    for fault in [
+        Fault::bare(404, &[]),
+        Fault::bare(400, &[]),
+        Fault::bare(405, &[]),
+        Fault::error(403, "DENIED"),
+        Fault::Html200,
+        Fault::Redirect(format!("{}/login", page.url()), 303),
+        Fault::Status(
+            200,
+            vec![("Content-Type".into(), "application/json".into())],
+            "{}".into(),
+        ),
+        Fault::bare(429, &[]),
+    ] {
+        origin.order(On::get(&path), [fault.clone()]);
+        assert_eq!(
+            upstream.referrers(&subject, None).await.unwrap(),
+            None,
+            "{fault:?}"
+        );
+    }
+    origin.stop().await;
+    let fresh = Upstream::new(config(&[&origin])).unwrap();
+    let error = fresh.referrers(&subject, None).await.unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+}
