@@ -23,7 +23,7 @@ async fn fixture() -> Fixture {
 /// An upstream that does not wait long for bytes.
 fn hasty(origins: &[&Origin]) -> Upstream {
     let mut config = config(origins);
-    config.timeouts.idle = Duration::from_millis(300);
+    config.timeouts.idle = Duration::from_millis(700);
     Upstream::new(config).unwrap()
 }
 

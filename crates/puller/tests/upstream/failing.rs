@@ -1,6 +1,10 @@
 use std::time::Duration;
 
 use longshore_puller::{Phase, Reason};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use crate::common::*;
 
@@ -15,8 +19,8 @@ async fn origin() -> Origin {
 /// An upstream whose patience ends soon.
 fn hasty(origins: &[&Origin]) -> Upstream {
     let mut config = config(origins);
-    config.timeouts.headers = Duration::from_millis(300);
-    config.timeouts.idle = Duration::from_millis(300);
+    config.timeouts.headers = Duration::from_millis(700);
+    config.timeouts.idle = Duration::from_millis(700);
     Upstream::new(config).unwrap()
 }
 
@@ -253,4 +257,57 @@ async fn what_remains_is_told() {
     assert_eq!(told.count("RateLimit { remaining: 76 }"), 1);
     assert_eq!(told.count("kind: Manifest, code: Some(200)"), 1);
     assert_eq!(told.count("up: true"), 1);
+}
+
+#[tokio::test]
+async fn a_handshake_that_fails_is_not_tried_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap();
+    let accepted = std::cell::Cell::new(0);
+    let plain = async {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            accepted.set(accepted.get() + 1);
+            let mut hello = [0; 64];
+            stream.read_exact(&mut hello).await.unwrap();
+            stream
+                .write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+                .await
+                .unwrap();
+        }
+    };
+    let endpoint = Endpoint::parse(&format!("https://{host}")).unwrap();
+    let upstream = Upstream::new(Config::new("registry.test", vec![endpoint])).unwrap();
+    let reference = tagged("library/app:1");
+    let error = tokio::select! {
+        result = upstream.manifest(&reference) => result.unwrap_err(),
+        never = plain => never,
+    };
+    assert_eq!(accepted.get(), 1);
+    assert!(
+        matches!(
+            error,
+            Error::Unreachable {
+                reason: Reason::Tls,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn configurations_that_cannot_be_used() {
+    let endpoint = || vec![Endpoint::parse("https://registry.test").unwrap()];
+    let is_refused = |config| matches!(Upstream::new(config), Err(Error::Config { .. }));
+    assert!(is_refused(Config::new("r", Vec::new())));
+    for pem in [
+        "",
+        "no certificate",
+        "-----BEGIN CERTIFICATE-----\n!\n-----END CERTIFICATE-----\n",
+    ] {
+        let mut config = Config::new("r", endpoint());
+        config.ca_pem = Some(pem.as_bytes().to_vec());
+        assert!(is_refused(config), "{pem}");
+    }
 }
