@@ -26,6 +26,8 @@ pub(crate) struct Tries<'a> {
     at: usize,
     /// Failed tries at the endpoint whose turn it is.
     failed: u32,
+    /// The endpoint that is being asked, since when.
+    asking: Option<(&'a Contact, Instant)>,
     asked: bool,
     done: bool,
     error: Option<(Role, Error)>,
@@ -39,6 +41,7 @@ impl<'a> Tries<'a> {
             order,
             at: 0,
             failed: 0,
+            asking: None,
             asked: false,
             done: false,
             error: None,
@@ -70,6 +73,7 @@ impl<'a> Tries<'a> {
             match self.admit(contact) {
                 Ok(()) => {
                     self.asked = true;
+                    self.asking = Some((contact, Instant::now()));
                     return Ok((index, contact));
                 }
                 Err(error) => {
@@ -82,7 +86,8 @@ impl<'a> Tries<'a> {
     }
 
     /// The endpoint answered.
-    pub(crate) fn succeeded(&self, contact: &Contact) {
+    pub(crate) fn succeeded(&mut self, contact: &Contact) {
+        self.asking = None;
         let news = contact
             .breaker
             .lock()
@@ -99,23 +104,13 @@ impl<'a> Tries<'a> {
     /// The endpoint failed.
     pub(crate) fn failed(&mut self, contact: &Contact, failure: Failure) {
         let Failure { error, own } = failure;
+        self.asking = None;
         tracing::debug!(upstream = %self.inner.name, endpoint = %contact.host(), error = %error, "try failed");
         let down = matches!(error, Error::Unreachable { .. } | Error::TimedOut { .. });
         if !down {
             self.succeeded(contact);
         } else if own {
-            let news = contact
-                .breaker
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .failed(Instant::now());
-            if news {
-                tracing::warn!(upstream = %self.inner.name, endpoint = %contact.host(), error = %error, "endpoint is down");
-                self.inner.observe(Event::Up {
-                    endpoint: contact.host(),
-                    up: false,
-                });
-            }
+            self.count_failure(contact);
         }
         match classify::next(&error, contact.role) {
             Next::Retry if self.failed + 1 < TRIES_MAX => self.failed += 1,
@@ -123,6 +118,22 @@ impl<'a> Tries<'a> {
             Next::Stop => self.done = true,
         }
         self.keep(contact.role, error);
+    }
+
+    fn count_failure(&self, contact: &Contact) {
+        let mut breaker = contact
+            .breaker
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let news = breaker.failed(Instant::now());
+        drop(breaker);
+        if news {
+            tracing::warn!(upstream = %self.inner.name, endpoint = %contact.host(), "endpoint is down");
+            self.inner.observe(Event::Up {
+                endpoint: contact.host(),
+                up: false,
+            });
+        }
     }
 
     fn pass(&mut self) {
@@ -193,6 +204,7 @@ impl<'a> Tries<'a> {
                     .unwrap_or_else(PoisonError::into_inner)
                     .admit_last(Instant::now())
             {
+                self.asking = Some((contact, Instant::now()));
                 return Ok((index, contact));
             }
         }
@@ -200,6 +212,18 @@ impl<'a> Tries<'a> {
             .error
             .take()
             .map_or_else(|| Error::config("endpoints", "none"), |(_, error)| error))
+    }
+}
+
+impl Drop for Tries<'_> {
+    /// A caller whose patience ended before ours never tells the outcome: an endpoint that kept it waiting has failed
+    /// all the same, or one that hangs would never be left alone.
+    fn drop(&mut self) {
+        if let Some((contact, since)) = self.asking.take()
+            && since.elapsed() >= SLOW
+        {
+            self.count_failure(contact);
+        }
     }
 }
 
@@ -213,3 +237,49 @@ pub(crate) fn pause(failed: u32) -> Duration {
 
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// What an abandoned try must have lasted to count as a failure.
+const SLOW: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, Endpoint, Upstream};
+
+    #[tokio::test(start_paused = true)]
+    async fn tries_that_are_given_up_count_when_they_were_slow() {
+        let endpoint = Endpoint::parse("https://registry.test").unwrap();
+        let upstream = Upstream::new(Config::new("registry.test", vec![endpoint])).unwrap();
+        let give_up_after = async |wait| {
+            let mut tries = Tries::new(&upstream.inner, Ration::Other, vec![0]);
+            let asked = tries.next().await.is_ok();
+            tokio::time::advance(wait).await;
+            asked
+        };
+        for _ in 0..10 {
+            assert!(give_up_after(Duration::from_millis(1900)).await);
+        }
+        for _ in 0..5 {
+            assert!(give_up_after(SLOW).await);
+        }
+        assert!(give_up_after(Duration::ZERO).await, "the last resort");
+        assert!(!give_up_after(Duration::ZERO).await, "left alone");
+    }
+
+    #[test]
+    fn pauses_grow_and_stay_below_their_cap() {
+        for (failed, cap_millis) in [
+            (1, 100),
+            (2, 200),
+            (3, 400),
+            (5, 1600),
+            (6, 2000),
+            (40, 2000),
+        ] {
+            for _ in 0..200 {
+                assert!(pause(failed) <= Duration::from_millis(cap_millis));
+            }
+        }
+        let longest = (0..200).map(|_| pause(6)).max();
+        assert!(longest > Some(Duration::from_secs(1)));
+    }
+}
