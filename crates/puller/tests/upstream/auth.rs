@@ -185,8 +185,6 @@ async fn rejected_credentials_are_not_the_clients_denial() {
         .await
         .unwrap_err();
     assert!(matches!(error, Error::Rejected { .. }), "{error:?}");
-    // Nor is what the anonymous client does not see unknown.
-    origin.order(On::get("/token"), [Fault::None]);
     let error = upstream.check(&tagged("library/app:1")).await.unwrap_err();
     assert!(matches!(error, Error::Rejected { .. }), "{error:?}");
 }
@@ -236,6 +234,15 @@ async fn basic_credentials() {
         1,
         "an account that is tried again and again gets locked"
     );
+    // What the anonymous client does not see is not unknown.
+    origin.order_always(On::path(PATH), Fault::error(404, "MANIFEST_UNKNOWN"));
+    for error in [
+        wrong.check(&tagged("library/app:1")).await.unwrap_err(),
+        wrong.manifest(&tagged("library/app:1")).await.unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::Rejected { .. }), "{error:?}");
+    }
+    origin.behave();
 
     let error = upstream(&[&origin])
         .manifest(&tagged("library/app:1"))

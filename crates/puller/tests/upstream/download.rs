@@ -301,6 +301,46 @@ async fn whoever_sent_wrong_bytes_is_asked_last() {
 }
 
 #[tokio::test]
+async fn the_word_of_the_origin_stands_whatever_the_order() {
+    let (mirror, origin) = (fixture().await, fixture().await);
+    let upstream = upstream(&[&mirror.origin, &origin.origin]);
+    let download = upstream.blob(&mirror.blob, 0, Some(SIZE)).await.unwrap();
+    download.distrust();
+    mirror
+        .origin
+        .order_always(On::get(&mirror.path), Fault::error(404, "BLOB_UNKNOWN"));
+    origin
+        .origin
+        .order_always(On::get(&origin.path), Fault::bare(500, &[]));
+    let error = upstream
+        .blob(&mirror.blob, 0, Some(SIZE))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+    assert_eq!(mirror.origin.count("GET", &mirror.path), 2);
+    // And what it does not have nobody else is asked for.
+    origin.origin.behave();
+    origin
+        .origin
+        .order_always(On::get(&origin.path), Fault::error(404, "BLOB_UNKNOWN"));
+    let error = upstream
+        .blob(&mirror.blob, 0, Some(SIZE))
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(
+            error,
+            Error::Unknown {
+                confirmed: true,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert_eq!(mirror.origin.count("GET", &mirror.path), 2);
+}
+
+#[tokio::test]
 async fn sizes_without_a_download() {
     let Fixture { origin, blob, path } = fixture().await;
     let upstream = upstream(&[&origin]);
@@ -323,6 +363,10 @@ async fn sizes_without_a_download() {
         assert_eq!(origin.count("GET", &path), 1, "{refusal:?}");
         origin.behave();
     }
+    // A length of 0 is not believed.
+    let nothing = vec![("Content-Length".to_owned(), "0".to_owned())];
+    origin.order(On::head(&path), [Fault::Status(200, nothing, "".into())]);
+    assert_eq!(upstream.blob_size(&blob).await.unwrap(), Some(SIZE));
     // A registry that ignores ranges still tells the length.
     origin.order(On::head(&path), [Fault::bare(405, &[])]);
     origin.order(On::get(&path), [Fault::IgnoreRange]);

@@ -34,6 +34,7 @@ async fn an_image_by_tag_and_by_digest() {
         assert!(content.matches(500, &read(&mut tail).await.unwrap()));
         assert_eq!(tail.size(), Some(content.len()));
     }
+    assert_eq!(origin.connections(), 1, "connections are used again");
     assert!(
         origin
             .requests()
