@@ -45,7 +45,7 @@ pub use content::Content;
 pub use fault::{Fault, Gate, On};
 pub use images::{Image, Index};
 pub use origin::{Origin, Seen};
-pub use proxy::{Proxy, Settings};
+pub use proxy::{Proxy, Settings, binary};
 pub use registry::media;
 
 /// How long a fixture waits for what must happen before it fails the test.

@@ -212,6 +212,12 @@ impl Proxy {
         panic!("{name}{labels:?} stays {value}");
     }
 
+    /// Waits until no fill is under way: a client has all bytes of a blob a moment before it is kept.
+    pub async fn settled(&self) {
+        self.until_metric("longshore_fills_in_flight", &[], |fills| fills == 0.0)
+            .await;
+    }
+
     /// What the process has written so far.
     #[must_use]
     pub fn log(&self) -> String {
@@ -308,8 +314,12 @@ fn spawn(home: &Path) -> Child {
         .expect("longshore starts")
 }
 
-/// `LONGSHORE_BIN`, else the binary of this profile, built now so that no test runs an old one.
-fn binary() -> &'static Path {
+/// The program: `LONGSHORE_BIN`, else the binary of this profile, built now so that no test runs an old one.
+///
+/// # Panics
+/// When it does not build.
+#[must_use]
+pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         if let Some(path) = std::env::var_os("LONGSHORE_BIN") {
