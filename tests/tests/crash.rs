@@ -1,0 +1,122 @@
+//! The process is killed; what was not whole was never there.
+
+use longshore_tests::{Content, End, Fault, Gate, On, Origin, Proxy};
+
+const SIZE: u64 = 4 << 20;
+
+/// No file of the store holds bytes of a blob.
+fn no_leftovers(proxy: &Proxy) {
+    let left: Vec<_> = proxy
+        .files()
+        .into_iter()
+        .filter(|file| {
+            proxy
+                .store()
+                .join(file)
+                .metadata()
+                .is_ok_and(|file| file.len() > 4096)
+        })
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// Issue 3: "kill -9 during a fill, then start: nothing partial is ever served, the blob is fetched again or resumed,
+/// no leftovers remain."
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_during_a_fill() {
+    for at in [0, 1, 1 << 20, SIZE / 2, SIZE - 1] {
+        let origin = Origin::start().await;
+        let content = Content::seeded(at, SIZE);
+        let digest = origin.push_blob("library/app", content.clone());
+        let path = format!("/v2/library/app/blobs/{digest}");
+        let mut proxy = Proxy::start(&origin).await;
+        let gate = Gate::new();
+        origin.order(On::get(&path), [Fault::Stall(at, gate.clone())]);
+        let client = tokio::spawn({
+            let (client, path) = (proxy.client(), path.clone());
+            async move { client.get(&path).await.read().await }
+        });
+        gate.reached().await;
+        proxy.kill();
+        let read = client.await.unwrap();
+        assert_eq!(read.end, End::Cut, "{at}");
+        assert!(
+            (read.body.len() as u64) < SIZE && content.matches(0, &read.body),
+            "{at}"
+        );
+        origin
+            .until(|seen| seen.iter().all(|seen| seen.ended))
+            .await;
+        origin.stop().await;
+        proxy.restart().await;
+        no_leftovers(&proxy);
+        let read = proxy.client().read(&path).await;
+        assert_eq!(read.status, 502, "nothing partial is served, {at}");
+        let head = proxy.client().head(&path).await;
+        assert_eq!(head.status, 502, "{at}");
+        origin.restart().await;
+        proxy.restart().await;
+        proxy.client().pull_blob(&path, &content).await;
+        proxy.client().pull_blob(&path, &content).await;
+        proxy.settled().await;
+        assert!(proxy.keeps(&digest), "{at}");
+    }
+}
+
+/// Killed right after a client had all bytes: the object is whole or not there.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_right_after_a_fill() {
+    for seed in 0..5 {
+        let origin = Origin::start().await;
+        let content = Content::seeded(seed, SIZE);
+        let digest = origin.push_blob("library/app", content.clone());
+        let path = format!("/v2/library/app/blobs/{digest}");
+        let mut proxy = Proxy::start(&origin).await;
+        proxy.client().pull_blob(&path, &content).await;
+        proxy.kill();
+        let whole = proxy.keeps(&digest);
+        proxy.restart().await;
+        assert_eq!(proxy.keeps(&digest), whole, "what is visible was committed");
+        if !whole {
+            no_leftovers(&proxy);
+        }
+        proxy.client().pull_blob(&path, &content).await;
+    }
+}
+
+/// Issue 3 item 4: "a second process on the same store does no harm".
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_process_on_the_same_store() {
+    let origin = Origin::start().await;
+    let contents = [Content::seeded(1, SIZE), Content::seeded(2, SIZE)];
+    let paths = contents.each_ref().map(|content| {
+        format!(
+            "/v2/library/app/blobs/{}",
+            origin.push_blob("library/app", content.clone())
+        )
+    });
+    let first = Proxy::start(&origin).await;
+    let gate = Gate::new();
+    origin.order(On::get(&paths[0]), [Fault::Stall(SIZE / 2, gate.clone())]);
+    let filling = first.client().get(&paths[0]).await;
+    gate.reached().await;
+    // It starts, fills and is killed while the first one is in the middle of its fill.
+    let mut second = Proxy::with(&origin).store(first.store()).start().await;
+    second.client().pull_blob(&paths[1], &contents[1]).await;
+    second.client().pull_blob(&paths[0], &contents[0]).await;
+    second.settled().await;
+    second.kill();
+    second.restart().await;
+    gate.open();
+    assert_eq!(
+        filling.compare(&contents[0], 0, None).await,
+        (SIZE, true, End::Complete)
+    );
+    first.settled().await;
+    origin.stop().await;
+    for proxy in [&first, &second] {
+        for (path, content) in paths.iter().zip(&contents) {
+            proxy.client().pull_blob(path, content).await;
+        }
+    }
+}
