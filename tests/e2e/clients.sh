@@ -82,12 +82,12 @@ TOML
 
 containerd_answers() { containerd_ctr "$1" version >/dev/null 2>&1; }
 
-# containerd_hosts NAME URL...   the hosts to ask for docker.io, in order, and no other.
+# containerd_hosts NAME URL...   the hosts to ask for docker.io, in order. Behind them stands Docker Hub, out of reach.
 containerd_hosts() {
-    local dir=$work/clients/$1/hosts/docker.io url last=${*: -1}
+    local dir=$work/clients/$1/hosts/docker.io url
     shift
     mkdir -p "$dir"
-    printf 'server = "%s"\n' "$last" >"$dir/hosts.toml"
+    printf 'server = "https://registry-1.docker.io"\n' >"$dir/hosts.toml"
     for url in "$@"; do
         printf '[host."%s"]\n  capabilities = ["pull", "resolve"]\n' "$url" >>"$dir/hosts.toml"
     done
@@ -96,7 +96,7 @@ containerd_hosts() {
 containerd_ctr() {
     local ctr=/usr/bin/ctr
     [[ $1 == containerd16 ]] || ctr=$tools/ctr
-    limit 120 "$ctr" --address "$work/clients/$1/sock" "${@:2}"
+    CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS=1 limit 120 "$ctr" --address "$work/clients/$1/sock" "${@:2}"
 }
 
 # Its progress is shown only when it fails.
@@ -148,7 +148,7 @@ chunked_start() {
     containerd_start chunked "$tools/containerd" "$CONTAINERD2
 [plugins.'io.containerd.transfer.v1.local']
   max_concurrent_downloads = 3
-  concurrent_layer_fetch_buffer = 1048576"
+  concurrent_layer_fetch_buffer = 4194304"
 }
 chunked_pull() { containerd_pull chunked "$1"; }
 chunked_holds() { containerd_holds chunked "$@"; }

@@ -20,6 +20,7 @@ daemon() {
     # Not in a pipe and with no descriptor of ours, so that a case ends when its shell ends.
     setsid "$@" >>"$work/logs/$name.log" 2>&1 </dev/null &
     echo $! >"$work/run/$name.pid"
+    disown
 }
 
 running() {
@@ -127,7 +128,7 @@ declare -A case_commands
 # add_case NAME COMMAND...
 add_case() {
     case_names+=("$1")
-    case_commands[$1]="${*:2}"
+    case_commands[$1]=$(printf '%q ' "${@:2}")
 }
 
 # run_case NAME SECONDS   in a shell of its own, where the first command that fails ends it; adds to $passed or $failed.
@@ -138,8 +139,7 @@ run_case() {
     set -m
     (
         set -euo pipefail
-        # shellcheck disable=SC2086
-        ${case_commands[$name]}
+        eval "${case_commands[$name]}"
     ) >"$log" 2>&1 </dev/null &
     pid=$!
     set +m

@@ -41,8 +41,8 @@ proxy_start_stand_in() {
     OTEL_TRACES_EXPORTER=none daemon proxy "$tools/registry" serve "$work/proxy.yml"
 }
 
-# proxy_stop [SIGNAL]
-proxy_stop() { stop proxy "${1:-TERM}"; }
+# proxy_stop [SIGNAL]   SIGTERM lets it drain, which takes its time; between cases it is simply killed.
+proxy_stop() { stop proxy "${1:-KILL}"; }
 
 # A proxy that has never seen anything.
 proxy_start_empty() {

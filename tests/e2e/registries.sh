@@ -30,6 +30,14 @@ gate_start() {
     wait_for 10 "gate $name to listen" listening "$2"
 }
 
+# A gate between a client and the proxy.
+front_start() {
+    front_stop
+    gate_start front "$FRONT_PORT" "$PROXY_PORT"
+}
+
+front_stop() { stop gate-front; }
+
 # upstream_start debian|v3   a registry and a fresh gate before it.
 upstream_start() {
     upstream_stop

@@ -4,7 +4,9 @@
 
 # pull_case REGISTRY CLIENT
 pull_case() {
-    local registry=$1 client=$2
+    local registry=$1 client=$2 large=big
+    # The big one takes the runtimes long to unpack: once is enough.
+    [[ $registry == v3 ]] || large=medium
     upstream_start "$registry"
     # A tag is asked after at every pull, so that the second round really meets an upstream that is gone.
     proxy_start_empty 'revalidate = "0s"'
@@ -12,17 +14,17 @@ pull_case() {
     "${client}_empty"
 
     client_pull_by_tag "$client" many
-    client_pull_by_digest "$client" big
+    client_pull_by_digest "$client" "$large"
     client_pull_by_tag "$client" multi
     client_pull_by_digest "$client" list
-    fetched_once many big multi list
+    fetched_once many "$large" multi list
     upstream_stop
 
     "${client}_empty"
     client_pull_by_tag "$client" multi
     client_pull_by_digest "$client" many
     client_pull_by_digest "$client" list
-    client_pull_by_digest "$client" big
+    client_pull_by_digest "$client" "$large"
     "${client}_empty"
     client_pull_by_tag "$client" many
     client_pull_by_digest "$client" multi

@@ -14,8 +14,8 @@ bucket_case() {
     client_pull_by_tag "$client" multi
     fetched_once many big multi
 
-    # The proxy may still be handing the last blob to the bucket: it ends by itself only when that is done.
-    proxy_stop
+    # It may still be handing the last blob to the bucket: it ends by itself only when that is done.
+    proxy_stop TERM
     upstream_stop
     store_wipe
     proxy_start

@@ -8,8 +8,7 @@ cut_to_client_case() {
     proxy_start_empty
     "${client}_start"
     "${client}_empty"
-    stop gate-front
-    gate_start front "$FRONT_PORT" "$PROXY_PORT"
+    front_start
     printf '%s\n' "$(fault_on medium cut at=9000000 times=1)" >"$work/gates/front.faults"
     if [[ $client == docker ]]; then
         docker_mirror "$FRONT_PORT"
@@ -25,21 +24,23 @@ cut_to_client_case() {
     else
         containerd_hosts "$client" "http://127.0.0.1:$PROXY_PORT"
     fi
-    stop gate-front
+    front_stop
 }
 
 # kill -9 while a blob is being filled: what is served afterwards is whole, and nothing is left over.
 kill_case() {
-    local digest size blob
+    local digest size blob reader
     read -r digest size < <(largest_blob medium)
     blob=/v2/e2e/medium/blobs/$digest
     upstream_start v3
     proxy_start_empty
     faults "slow match=$digest rate=8000000"
+    rm -f "$work/body"
     ask GET "$blob" >/dev/null &
+    reader=$!
     wait_for 30 "half of the blob" at_least 12000000 "$work/body"
-    proxy_stop KILL
-    wait || true
+    proxy_stop
+    wait "$reader" || true
     below "$(stat -c %s "$work/body")" "$size" "bytes that had come when the proxy was killed"
 
     faults
@@ -52,9 +53,29 @@ kill_case() {
     below "$(du -s --apparent-size -B1 "$work/store" | cut -f1)" $((size + 1000000)) "bytes in the store"
 }
 
+# SIGTERM: a body that is under way ends well, then the process ends by itself.
+drain_case() {
+    local digest size reader
+    read -r digest size < <(largest_blob medium)
+    upstream_start v3
+    proxy_start_empty
+    faults "slow match=$digest rate=8000000"
+    rm -f "$work/body"
+    ask GET "/v2/e2e/medium/blobs/$digest" >"$work/status" &
+    reader=$!
+    wait_for 30 "a part of the blob" at_least 4000000 "$work/body"
+    kill -s TERM "$(<"$work/run/proxy.pid")"
+    wait "$reader" || die "the body was cut off"
+    same 200 "$(<"$work/status")" "the status of the body under way"
+    same "$digest" "$(sha256_of "$work/body")" "the body under way ($size bytes)"
+    wait_for 35 "the proxy to end" gone "$(<"$work/run/proxy.pid")"
+    proxy_stop
+}
+
 at_least() { [[ -f $2 ]] && (($(stat -c %s "$2") >= $1)); }
 
 add_case cut/containerd16 cut_to_client_case containerd16
 add_case cut/containerd24 cut_to_client_case containerd24
 add_case cut/docker cut_to_client_case docker
 add_case kill kill_case
+add_case drain drain_case
