@@ -30,7 +30,8 @@ TOML
 
 store_lines() {
     if [[ ${STORE:-file} == s3 ]]; then
-        printf 'url = "s3://longshore/cache"\nspool = "%s"\n' "$work/store"
+        # The folder that holds the spool is the local tier.
+        printf 'url = "s3://longshore/cache"\nspool = "%s/spool"\n' "$work/store"
     else
         printf 'url = "file://%s"\n' "$work/store"
     fi
