@@ -51,6 +51,7 @@ gone() { ! alive "$1"; }
 
 stop_all() {
     local file pid
+    [[ -z $case_pid ]] || kill -s KILL -- "-$case_pid" 2>/dev/null || true
     for file in "$work"/run/*.pid; do
         [[ -f $file ]] || continue
         pid=$(<"$file")
@@ -122,7 +123,7 @@ sha256_of() { sha256sum "$1" | sed 's/ .*//; s/^/sha256:/'; }
 
 # --- cases ---
 
-case_names=() passed=0 failed=0
+case_names=() passed=0 failed=0 case_pid=
 declare -A case_commands
 
 # add_case NAME COMMAND...
@@ -142,6 +143,7 @@ run_case() {
         eval "${case_commands[$name]}"
     ) >"$log" 2>&1 </dev/null &
     pid=$!
+    case_pid=$pid
     set +m
     if poll "$seconds" gone "$pid"; then
         wait "$pid" || code=$?
@@ -151,6 +153,7 @@ run_case() {
         code=1
         echo "error: the case did not end within $seconds s" >>"$log"
     fi
+    case_pid=
     if ((code == 0)); then
         say "ok    $name ($((SECONDS - begin)) s)"
         passed=$((passed + 1))

@@ -73,7 +73,6 @@ tls_case() {
     local answer
     upstream_start v3
     proxy_start_empty
-    # Closed at once: openssl ends by itself, long before its time is over.
     answer=$(limit 10 python3 - "$PROXY_PORT" <<'PYTHON'
 import socket, ssl, sys, time
 context = ssl.create_default_context()
@@ -124,6 +123,36 @@ buildkit_case() {
     docker_cli builder prune -af >/dev/null
 }
 
+# No file and no set-up: the short form of the command line, and the data where a user's data goes.
+no_file_case() {
+    upstream_start v3
+    proxy_stop
+    rm -rf "$work/xdg"
+    XDG_DATA_HOME=$work/xdg daemon proxy "$LONGSHORE_BIN" serve --listen "127.0.0.1:$PROXY_PORT" \
+        --upstream "docker.io=http://127.0.0.1:$GATE_PORT"
+    wait_for 20 "the proxy to answer" answers "http://127.0.0.1:$PROXY_PORT/v2/"
+    same 200 "$(ask GET /v2/e2e/small/manifests/1)" "the manifest"
+    [[ -d $work/xdg/longshore/blobs ]] || die "nothing was kept in $work/xdg/longshore"
+}
+
+# What an operator looks at.
+operator_case() {
+    upstream_start v3
+    proxy_start_empty 'revalidate = "1h"'
+    same 200 "$(ask GET /healthz)" /healthz
+    same 200 "$(ask GET /readyz)" /readyz
+    same 200 "$(ask GET /v2/e2e/small/manifests/1)" "a miss"
+    same miss "$(header x-cache)" "X-Cache"
+    same 200 "$(ask GET /v2/e2e/small/manifests/1)" "a hit"
+    same hit "$(header x-cache)" "X-Cache"
+    same 200 "$(ask GET /metrics)" /metrics
+    for outcome in miss hit; do
+        grep -qE "^longshore_requests_total\{.*outcome=\"$outcome\".*\} 1$" "$work/body" || die "no $outcome in the metrics"
+    done
+}
+
+add_case no-file no_file_case
+add_case operator operator_case
 add_case names names_case
 add_case head head_case
 add_case status/401 status_case "status code=401" 403
