@@ -19,7 +19,7 @@ names_case() {
     same 200 "$(ask GET "/v2/docker.io/list/manifests/1")" "docker.io/list"
     same 200 "$(ask GET "/v2/library/list/manifests/1?ns=docker.io")" "docker.io/library/list"
     same 1 "$(gets "$(fact small digest)")" "GETs of the manifest that upstream answered"
-    same "$size" "$(bytes_of "$digest")" "bytes of the blob that upstream sent"
+    sent "$digest" "$size" "the blob"
     same 1 "$(gets "$(fact list digest)")" "GETs of the index that upstream answered"
     # Another upstream is another entry, and an unknown one is none.
     same 200 "$(ask GET "/v2/up.test/e2e/small/manifests/1")" "up.test"
@@ -39,7 +39,7 @@ head_case() {
     [[ $(header content-length) -gt 100 ]] || die "its length is $(header content-length)"
     same 200 "$(ask HEAD "/v2/e2e/medium/blobs/$digest")" "HEAD of a blob"
     same "$size" "$(header content-length)" "its length"
-    same 0 "$(bytes_of "$digest")" "bytes of the blob that upstream sent"
+    sent "$digest" 0 "the blob"
 }
 
 # status_case FAULT EXPECTED   what a client is told when upstream does that and nothing is cached.
