@@ -3,9 +3,9 @@
 //! What hyper does not limit by itself is limited here: a client that sends nothing, sends its request too slowly or
 //! does not read what it asked for is closed, and a drain ends in time whatever clients do.
 //!
-//! *A place for sendfile.* Every byte for a client passes [`Stream`]'s `poll_write` and `poll_write_vectored`, which own
+//! *A place for sendfile.* Every byte for a client passes `Stream`'s `poll_write` and `poll_write_vectored`, which own
 //! the socket. A body whose file is still to be sent can hand hyper a buffer that stands for a piece of that file, and
-//! the stream, told of it through the [`Activity`] it shares with the service, can send the piece by `sendfile(2)` in
+//! the stream, told of it through the `Activity` it shares with the service, can send the piece by `sendfile(2)` in
 //! the place of the buffer.
 
 use std::convert::Infallible;
