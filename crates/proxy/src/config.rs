@@ -66,8 +66,6 @@ pub struct Upstream {
     pub hosts: Vec<String>,
     /// Hosts that may be given the credentials as token realms, beside the endpoints' own.
     pub realms: Vec<String>,
-    /// Whether redirects may lead from https to http and to private addresses.
-    pub insecure_redirects: bool,
     /// When to ask it and what to make of its answers.
     pub policy: Policy,
 }

@@ -59,51 +59,42 @@ impl Proxy {
     pub async fn respond<B>(&self, request: Request<B>, client: SocketAddr) -> Response<Body> {
         let (parts, _) = request.into_parts();
         let host = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-        let account = Account::open(&self.0.metrics, &parts.method, &parts.uri, Some(client));
+        let account = || Account::open(&self.0.metrics, &parts.method, &parts.uri, Some(client));
         let route = match Route::parse(&parts.method, &parts.uri, host, &self.0.names) {
             Ok(route) => route,
-            Err(refusal) => return self.refuse(account, refusal),
+            Err(refusal) => return self.refuse(account(), refusal),
         };
         let (head, headers, path) = (
             parts.method == Method::HEAD,
             &parts.headers,
             parts.uri.path(),
         );
-        let ask = |account: Account, at: At, named: &Named| Asked {
+        let ask = |at: At, named: &Named| Asked {
             headers,
             path,
             head,
-            account: account.about(at.upstream, named),
+            account: account().about(at.upstream, named),
             at,
         };
         match route {
-            Route::Version => version(account),
+            Route::Version => version(account()),
             Route::Manifest { at, reference } => {
-                self.manifest(ask(account, at, reference.named()), reference)
-                    .await
+                self.manifest(ask(at, reference.named()), reference).await
             }
-            Route::Blob { at, canonical } => {
-                self.blob(ask(account, at, canonical.named()), canonical)
-                    .await
-            }
+            Route::Blob { at, canonical } => self.blob(ask(at, canonical.named()), canonical).await,
             Route::Tags { at, named, query } => {
-                self.tags(ask(account, at, &named), &named, query.as_deref())
-                    .await
+                self.tags(ask(at, &named), &named, query.as_deref()).await
             }
             Route::Referrers {
                 at,
                 canonical,
                 query,
             } => {
-                self.referrers(
-                    ask(account, at, canonical.named()),
-                    &canonical,
-                    query.as_deref(),
-                )
-                .await
+                self.referrers(ask(at, canonical.named()), &canonical, query.as_deref())
+                    .await
             }
             Route::Health | Route::Ready | Route::Metrics if self.0.admin_elsewhere => {
-                self.refuse(account, route::Refusal::Path)
+                self.refuse(account(), route::Refusal::Path)
             }
             Route::Health | Route::Ready | Route::Metrics => self.admin(&route),
         }
@@ -157,7 +148,7 @@ impl Proxy {
 /// `GET /v2/`: never depends on an upstream.
 fn version(account: Account) -> Response<Body> {
     let mut response = json(StatusCode::OK, "{}".to_owned());
-    close_account(&mut response, account, None);
+    close_account(&mut response, account, Some(Outcome::Hit));
     response
 }
 

@@ -62,7 +62,6 @@ pub(super) struct Upstream {
     pub(super) ca: Option<Folder>,
     pub(super) hosts: Vec<Host>,
     pub(super) realms: Vec<Host>,
-    pub(super) insecure_redirects: bool,
     revalidate: Option<Age>,
     max_stale: Option<Age>,
     negative_ttl: Option<Span>,

@@ -30,7 +30,6 @@ pub(super) fn resolve(
             ca: from.ca.map(|ca| ca.0),
             hosts: from.hosts.into_iter().map(|host| host.0).collect(),
             realms: from.realms.into_iter().map(|host| host.0).collect(),
-            insecure_redirects: from.insecure_redirects,
         })
         .collect();
     add_overrides(&mut upstreams, overrides, defaults)?;
@@ -152,7 +151,6 @@ fn plain(name: &str, endpoints: Vec<Endpoint>, policy: Policy) -> Upstream {
         ca: None,
         hosts: Vec::new(),
         realms: Vec::new(),
-        insecure_redirects: false,
         policy,
     }
 }

@@ -110,7 +110,6 @@ const INHERITING: &str = r#"
         stale_needs_whole = false
         hosts = ["Corp.Mirror.example"]
         realms = ["auth.corp.example"]
-        insecure_redirects = true
         credentials = { username = "u", password_env = "CORP_PASSWORD" }
         [upstreams."quay.io"]
         negative_ttl = "0s"
@@ -147,7 +146,6 @@ fn upstreams_inherit_and_override() {
     );
     assert_eq!(corp.hosts, ["corp.mirror.example"]);
     assert_eq!(corp.realms, ["auth.corp.example"]);
-    assert!(corp.insecure_redirects);
     assert_eq!(
         corp.credentials.unwrap().password,
         Secret::Env("CORP_PASSWORD".to_owned())
