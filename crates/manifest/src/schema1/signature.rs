@@ -211,7 +211,7 @@ fn layout(payload: &[u8]) -> Result<(usize, &[u8]), Error> {
     let body = payload.trim_ascii_end().strip_suffix(b"}");
     let body = body
         .map(<[u8]>::trim_ascii_end)
-        .filter(|body| body.len() > 1);
+        .filter(|body| body.trim_ascii_start() != b"{");
     let len = body
         .ok_or(Error::Signed {
             reason: "not an object with keys",

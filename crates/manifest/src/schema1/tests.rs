@@ -160,6 +160,14 @@ fn a_document_on_one_line_is_signed_on_one_line() {
 }
 
 #[test]
+fn an_object_without_keys_cannot_be_signed() {
+    for text in ["{}", " { }", "{\n}\n"] {
+        let error = decode(text).unwrap().signed_form().unwrap_err().to_string();
+        assert_eq!(error, "not an object with keys", "{text:?}");
+    }
+}
+
+#[test]
 fn signatures_that_do_not_agree() {
     let signed = |blocks: &[(&str, &str)]| {
         let block = |(len, tail): &(&str, &str)| {
