@@ -23,6 +23,8 @@ impl From<&oci::MediaType> for MediaType {
 }
 
 impl From<&Platform> for oci::Platform {
+    /// In descriptors, oci-spec 0.10 writes version and features as `os_version` and `os_features`,
+    /// which no one reads (it should be `os.version` and `os.features`).
     fn from(platform: &Platform) -> Self {
         let some = |text: &String| (!text.is_empty()).then(|| text.clone());
         let features = &platform.os_features;

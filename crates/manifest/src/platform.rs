@@ -71,6 +71,27 @@ impl Platform {
         host
     }
 
+    /// This platform with what it leaves open taken from [`Self::host_best`], as moby does.
+    ///
+    /// ```
+    /// # use longshore_manifest::Platform;
+    /// let asked = Platform::new("windows", "", "").or_host();
+    /// assert_eq!((asked.os.as_str(), asked.architecture), ("windows", Platform::host().architecture));
+    /// ```
+    #[must_use]
+    pub fn or_host(&self) -> Self {
+        let host = Self::host_best();
+        let mut filled = self.clone();
+        if filled.os.is_empty() {
+            filled.os = host.os;
+        }
+        if filled.architecture.is_empty() {
+            filled.architecture = host.architecture;
+            filled.variant = host.variant;
+        }
+        filled
+    }
+
     /// Whether nothing at all is said.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 const DIGEST: &str = "sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4";
@@ -80,5 +82,74 @@ fn media_types_survive() {
             MediaType::from(&oci::MediaType::from(&media_type)),
             media_type
         );
+    }
+}
+
+#[test]
+fn versions_are_written_under_a_wrong_key() {
+    let mut platform = Platform::new("windows", "amd64", "");
+    platform.os_version = "10.0.1".into();
+    let json = serde_json::to_string(&oci::Platform::from(&platform)).unwrap();
+    assert!(
+        json.contains("\"os_version\""),
+        "oci-spec writes it right now: {json}"
+    );
+}
+
+fn any_descriptor() -> impl Strategy<Value = Descriptor> {
+    let known = [
+        MediaType::OciLayerGzip,
+        MediaType::Schema2ForeignLayer,
+        MediaType::OciEmpty,
+    ];
+    let media_type = prop_oneof![
+        prop::sample::select(known.to_vec()),
+        "\\PC{0,12}".prop_map(|text| MediaType::from(text.as_str())),
+    ];
+    let text = || any::<String>().prop_map(String::into_boxed_str);
+    let platform = ("[a-z]{1,6}", "[a-z]{1,6}", "[a-z0-9]{0,3}");
+    let platform = platform
+        .prop_map(|(os, architecture, variant)| Platform::new(&os, &architecture, &variant));
+    let annotations = prop::collection::btree_map(text(), text(), 0..3);
+    let urls = prop::collection::vec(text(), 0..3);
+    let digest = any::<u64>().prop_map(|number| Digest::sha256(&number.to_be_bytes()));
+    (
+        media_type,
+        digest,
+        any::<u64>(),
+        prop::option::of(platform),
+        annotations,
+        urls,
+    )
+        .prop_map(|(media_type, digest, size, platform, annotations, urls)| {
+            let mut descriptor = Descriptor::new(media_type, digest, Some(size));
+            descriptor.platform = platform.map(Box::new);
+            descriptor.annotations = annotations;
+            descriptor.urls = urls;
+            descriptor
+        })
+}
+
+proptest! {
+    #[test]
+    fn what_oci_spec_writes_is_read(
+        config in any_descriptor(), layers in prop::collection::vec(any_descriptor(), 0..4),
+        subject in prop::option::of(any_descriptor()),
+    ) {
+        let convert = |descriptor: &Descriptor| oci::Descriptor::try_from(descriptor).unwrap();
+        let mut written = oci::ImageManifestBuilder::default()
+            .schema_version(oci::SCHEMA_VERSION)
+            .media_type(oci::MediaType::ImageManifest)
+            .config(convert(&config))
+            .layers(layers.iter().map(convert).collect::<Vec<_>>())
+            .build()
+            .unwrap();
+        written.set_subject(subject.as_ref().map(convert));
+        let bytes = serde_json::to_vec_pretty(&written).unwrap();
+        let manifest = Manifest::decode(None, bytes.into()).unwrap();
+        prop_assert_eq!(manifest.config(), Some(&config));
+        prop_assert_eq!(manifest.layers().cloned().collect::<Vec<_>>(), layers);
+        prop_assert_eq!(manifest.subject(), subject.as_ref());
+        prop_assert_eq!(oci::ImageManifest::try_from(&manifest).unwrap(), written);
     }
 }
