@@ -248,6 +248,53 @@ fn keys() {
     }
 }
 
+/// Certificates and key ids made with openssl and Python.
+#[test]
+fn keys_of_real_certificates() {
+    let ec = concat!(
+        "MIIBtzCCATygAwIBAgIUHkEcpExf3RYRahAPQGAwKLUpF9kwCgYIKoZIzj0EAwMwETEPMA0GA1UEAwwGc2lnbmVyMC",
+        "AXDTI2MTEyMTE0MDU1OVoYDzIxMjYxMDI4MTQwNTU5WjARMQ8wDQYDVQQDDAZzaWduZXIwdjAQBgcqhkjOPQIBBgUr",
+        "gQQAIgNiAARK17TS2Y8tzFI8PwlBMCP6y097GVdBmjhVONlie7E/ThMUc+LY9STdepnyP91yn+c7bQtWwEiMZsmgH9",
+        "tIpxaa3UGZrhXqJDMEcP+R3nuYyeQa+ZW+VYd8M0+Njv9dWzajUzBRMB0GA1UdDgQWBBSSA1H0n/jKLMDzpDEgBjoZ",
+        "2gzegTAfBgNVHSMEGDAWgBSSA1H0n/jKLMDzpDEgBjoZ2gzegTAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMDA2",
+        "kAMGYCMQCzJ3w+IhScKhGCQeAZCa9lO2ejxs/lWv9/zQj+vc5bFDvHq9sxiEeVCegG5KO74GgCMQCdFS1PrwWus7rO",
+        "830C4VjphIdiYv4/ivbQHmyrgkc4DgiyUWzw/0oKHDd5IYIJKpU=",
+    );
+    let rsa = concat!(
+        "MIIC+zCCAeOgAwIBAgIUKKRbMAcplMAbjwqjWZ8YFO9Z0X4wDQYJKoZIhvcNAQELBQAwDDEKMAgGA1UEAwwBczAgFw",
+        "0yNjExMjExNDA2MDBaGA8yMTI2MTAyODE0MDYwMFowDDEKMAgGA1UEAwwBczCCASIwDQYJKoZIhvcNAQEBBQADggEP",
+        "ADCCAQoCggEBANI3P72RwvyWzk0sGjgvZFBzB1SDawoM1KZyAZfBCsrMU77O/75R5YYVF3LxI1JhQ81PG8QzRarMVU",
+        "kNrhB0GWG5a2tkcIyk4q6gs6S+nSA04QBj0owcm5RIqTk6n2bvV+as/RNYDaPmFUpVxsz7Fu6IPJ92WTdYfSo7pC4i",
+        "89suGnsuZIiHVHwwvjdnoLbYVs/rT/hEJIPsizTFWgoogJK1EzHn/F4tLFZDbB8oKeDpg1QZSmRxyLQAr8E2I2yRrc",
+        "vJEoKbWhr1fx63peOz/nYsmYSfccMReTUO4mq28KXkMbjRtTxbykVmxRylDJvvfToGRqoGM6z0u4XmAdhv/f8CAwEA",
+        "AaNTMFEwHQYDVR0OBBYEFHh8fwkXZwNZtc3zqOP4uj9/jNUnMB8GA1UdIwQYMBaAFHh8fwkXZwNZtc3zqOP4uj9/jN",
+        "UnMA8GA1UdEwEB/wQFMAMBAf8wDQYJKoZIhvcNAQELBQADggEBAMynXHHUsvsrLVVf/CSsAxw4eJDgc7bE6kK+Q9YF",
+        "hnCER0tlLFVUhvZD3Fw5oyloDgJIycJbC1xfY+bLLMvzFAMWKuiHadtaSczIfiyI074Ubvyz6Ci25qIM8v4bBOoEpU",
+        "OOumKbG2SUu4o4/Epwg4f5jYBTZ8n9ltLDJm/q8mLZC0QPT89RTBHJl8DP4PtB3nUdJO4aWmcpX9VsT69jpvgvDniC",
+        "50qyp0roFAy3lUlf/+hTMFdp7EBVdIPxkgbNB039JOGGTgd2+TjEPGGB9IeoYTxBPF5szuJuEWha+5ubIAK8fjf11q",
+        "VutlnrIL/9F5gxuToZz/BuBENWsQqWr7s=",
+    );
+    let table = [
+        (
+            ec,
+            "GOJD:ZQQ3:HZ2L:NRWA:6657:NXQ7:U366:6B23:LWJX:DCNO:W5BJ:PJQ3",
+        ),
+        (
+            rsa,
+            "VS7S:45E5:VEUX:FMYX:KEM3:QAGO:JO5N:OLCR:KBVR:BT4W:KNQC:VCLT",
+        ),
+    ];
+    for (certificate, id) in table {
+        assert_eq!(Key::from_certificate(certificate).unwrap().id(), id);
+        for len in 0..certificate.len() {
+            assert!(
+                Key::from_certificate(&certificate[..len / 4 * 4]).is_err(),
+                "cut at {len}"
+            );
+        }
+    }
+}
+
 /// A certificate around a key, with nothing else in it.
 fn certificate(key: &Key) -> String {
     use crate::der::{SEQUENCE, element, unsigned};
