@@ -232,16 +232,11 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(
 /// the reader.
 fn check_depth(bytes: &[u8]) -> Result<(), Error> {
     let mut depth = 0_usize;
-    let mut bytes = bytes.iter();
-    while let Some(byte) = bytes.next() {
+    let mut left = bytes;
+    while let Some((byte, rest)) = left.split_first() {
+        left = rest;
         match byte {
-            b'"' => loop {
-                match bytes.next() {
-                    Some(b'\\') => _ = bytes.next(),
-                    Some(b'"') | None => break,
-                    Some(_) => {}
-                }
-            },
+            b'"' => left = after_string(left),
             b'{' | b'[' => {
                 depth = depth.saturating_add(1);
                 if depth > DEPTH_MAX {
@@ -255,4 +250,68 @@ fn check_depth(bytes: &[u8]) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// What follows a string that has begun; nothing if it does not end.
+fn after_string(mut left: &[u8]) -> &[u8] {
+    loop {
+        let (skipped, escape) = match special(left) {
+            Some(at) => (at.saturating_add(1), left.get(at) == Some(&b'\\')),
+            None => return &[],
+        };
+        let skipped = if escape {
+            skipped.saturating_add(1)
+        } else {
+            skipped
+        };
+        left = left.get(skipped..).unwrap_or_default();
+        if !escape {
+            return left;
+        }
+    }
+}
+
+/// Where the first quote or backslash is. Most of a document is inside strings, so eight bytes
+/// are looked at in one step: a byte of `word ^ pattern` is zero where the two are equal, and
+/// taking one from every byte borrows into the high bit of the lowest zero byte.
+fn special(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let (words, rest) = bytes.as_chunks::<8>();
+    for (place, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let found = zeros(word ^ u64::from_ne_bytes([b'"'; 8]))
+            | zeros(word ^ u64::from_ne_bytes([b'\\'; 8]));
+        if found != 0 {
+            let byte = usize::try_from(found.trailing_zeros() / 8).ok()?;
+            return Some(place * 8 + byte);
+        }
+    }
+    let at = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    Some(words.len() * 8 + at)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn special_bytes_are_found(
+            bytes in prop::collection::vec(prop_oneof![any::<u8>(), Just(b'"'), Just(0x21), Just(0x5d)], 0..40),
+        ) {
+            let expected = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\'));
+            prop_assert_eq!(special(&bytes), expected);
+        }
+
+        #[test]
+        fn strings_hide_brackets(text in "[\\[\\]{}\"\\\\a-z]{0,40}", deep in 0_usize..80) {
+            let string = serde_json::to_string(&text).unwrap();
+            let json = format!("{}{string}{}", "[".repeat(deep), "]".repeat(deep));
+            prop_assert_eq!(check_depth(json.as_bytes()).is_ok(), deep <= DEPTH_MAX);
+        }
+    }
 }
