@@ -146,6 +146,7 @@ async fn not_cached() {
 async fn pulled(origin: &Origin, proxy: &Proxy) -> Image {
     let image = origin.image("library/app", "1", &[100, 2 << 20]);
     proxy.client().pull(origin, PREFIX, &image, "1", "").await;
+    proxy.settled().await;
     image
 }
 

@@ -34,6 +34,7 @@ async fn by_tag_and_digest_once_and_again_with_the_registry_stopped() {
     for name in ["1", image.digest.as_str()] {
         proxy.client().pull(&origin, PREFIX, &image, name, "").await;
     }
+    proxy.settled().await;
     proxy.restart().await;
     for name in ["1", image.digest.as_str()] {
         proxy.client().pull(&origin, PREFIX, &image, name, "").await;
