@@ -158,3 +158,18 @@ async fn health_and_readiness() {
         assert_eq!(proxy.client().head(path).await.status, 200, "{path}");
     }
 }
+
+/// A probe or a scrape is no failure: it is neither counted nor logged as one.
+#[tokio::test]
+async fn probes_are_no_failures() {
+    let origin = Origin::start().await;
+    let proxy = Proxy::start(&origin).await;
+    for path in ["/healthz", "/readyz", "/metrics", "/v2/"] {
+        assert_eq!(proxy.client().read(path).await.status, 200, "{path}");
+    }
+    let errors = proxy
+        .metric("longshore_requests_total", &[("outcome", "error")])
+        .await;
+    assert_eq!(errors, 0.0);
+    assert!(!proxy.log().contains("\"status\":500"), "{}", proxy.log());
+}
