@@ -8,7 +8,7 @@ use longshore_reference::Canonical;
 
 use crate::answer::{AskBlob, BlobAnswer, BlobAsk, Source};
 use crate::error::{Error, Refusal};
-use crate::fill::{Follower, Job, Salvage};
+use crate::fill::{Follower, Job};
 use crate::fills::Place;
 use crate::freshness::{Policy, remembered_for};
 use crate::outcome::Outcome;
@@ -16,6 +16,7 @@ use crate::progress::Progress;
 use crate::reader::BlobReader;
 use crate::records::ContentRecord;
 use crate::store::{Inner, Question, Store};
+use crate::supply::Salvage;
 
 /// A blob that can be read, any part of it, by any number of readers.
 pub struct Blob {

@@ -2,29 +2,24 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use futures_util::stream::{BoxStream, Fuse};
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use longshore_reference::{Canonical, Digest};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::{AskBlob, BlobAnswer, BlobAsk};
-use crate::error::{Error, Refusal};
+use crate::answer::AskBlob;
+use crate::error::Error;
 use crate::ingest::Ingest;
 use crate::progress::{Phase, Progress};
 use crate::records::ContentRecord;
 use crate::store::{Event, Inner};
-
-/// Bytes that are written at once: 512 KiB. One batch is written while the next one arrives.
-const BATCH_BYTES: usize = 512 << 10;
+use crate::supply::{Chunks, Ended, Salvage, Supply, next_batch};
 
 /// A fill as its readers and the list of fills see it.
 #[derive(Debug)]
@@ -98,14 +93,6 @@ impl Drop for Follower {
     }
 }
 
-/// A kept file whose first bytes can still be used.
-#[derive(Clone, Debug)]
-pub(crate) struct Salvage {
-    pub(crate) file: Arc<File>,
-    /// Bytes from the start that were read before it failed.
-    pub(crate) len: u64,
-}
-
 /// What a fill works with.
 pub(crate) struct Job {
     pub(crate) store: Arc<Inner>,
@@ -114,25 +101,6 @@ pub(crate) struct Job {
     pub(crate) salvage: Option<Salvage>,
     pub(crate) permit_within: Duration,
 }
-
-/// Where bytes come from, the nearest first. When one fails half-way the next goes on from there.
-enum Supply {
-    Salvaged,
-    Bucket,
-    Upstream {
-        distrust: Box<dyn FnOnce() + Send + Sync>,
-    },
-}
-
-/// How one supply ended.
-enum Ended {
-    Done,
-    Refused(Refusal),
-    /// It brought more bytes than the blob has.
-    TooLong,
-}
-
-type Chunks = BoxStream<'static, Result<Bytes, Refusal>>;
 
 /// Verified bytes that are not kept yet.
 struct Landed {
@@ -379,96 +347,4 @@ impl Job {
             cause,
         )
     }
-
-    async fn first_supply(
-        &self,
-        size: Option<u64>,
-    ) -> Result<(Supply, Option<u64>, Chunks), Error> {
-        if let Some(salvage) = self.salvage.clone() {
-            return Ok((Supply::Salvaged, None, salvaged(salvage)));
-        }
-        let digest = self.fill.digest();
-        if let Some(bucket) = self
-            .store
-            .bucket
-            .as_ref()
-            .filter(|_| !self.store.distrusts(&digest))
-        {
-            match bucket.open_blob(&digest).await {
-                Ok(Some((size, chunks))) => return Ok((Supply::Bucket, Some(size), chunks)),
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(%digest, error = &error as &dyn std::error::Error, "bucket failed")
-                }
-            }
-        }
-        self.ask_upstream(0, size).await
-    }
-
-    async fn ask_upstream(
-        &self,
-        offset: u64,
-        size: Option<u64>,
-    ) -> Result<(Supply, Option<u64>, Chunks), Error> {
-        match (self.ask)(BlobAsk::Fetch { offset, size }).await {
-            BlobAnswer::Source(source) => {
-                let supply = Supply::Upstream {
-                    distrust: source.distrust,
-                };
-                Ok((supply, source.size, source.chunks))
-            }
-            BlobAnswer::Has(_) => Err(Error::GivenUp),
-            BlobAnswer::Refused(refusal) => Err(refusal.into()),
-        }
-    }
-}
-
-/// Waits for a chunk, then takes with it what is there already. Empty at the end.
-async fn next_batch(chunks: &mut Fuse<Chunks>) -> Result<Vec<Bytes>, Refusal> {
-    let mut batch = Vec::new();
-    let mut bytes = 0;
-    let mut next = chunks.next().await;
-    while let Some(chunk) = next.transpose()? {
-        bytes += chunk.len();
-        if !chunk.is_empty() {
-            batch.push(chunk);
-        }
-        if bytes >= BATCH_BYTES {
-            break;
-        }
-        next = if batch.is_empty() {
-            chunks.next().await
-        } else {
-            match chunks.next().now_or_never() {
-                Some(ready) => ready,
-                None => break,
-            }
-        };
-    }
-    Ok(batch)
-}
-
-/// The bytes of a kept file that could be read, for as long as they still can.
-fn salvaged(salvage: Salvage) -> Chunks {
-    futures_util::stream::unfold((salvage, 0), |(salvage, at)| async move {
-        let want = usize::try_from(salvage.len - at)
-            .unwrap_or(BATCH_BYTES)
-            .min(BATCH_BYTES);
-        let file = Arc::clone(&salvage.file);
-        let read = spawn_blocking(move || {
-            let mut buffer = BytesMut::zeroed(want);
-            let len = file.read_at(&mut buffer, at)?;
-            buffer.truncate(len);
-            io::Result::Ok(buffer.freeze())
-        });
-        // A failure here only means that upstream goes on earlier.
-        match read.await {
-            Ok(Ok(bytes)) if !bytes.is_empty() => {
-                let at = at + bytes.len() as u64;
-                Some((Ok(bytes), (salvage, at)))
-            }
-            _ => None,
-        }
-    })
-    .boxed()
 }

@@ -14,6 +14,7 @@ mod answer;
 mod blob;
 mod bucket;
 mod chunks;
+mod documents;
 mod error;
 mod extents;
 mod fill;
@@ -30,6 +31,7 @@ mod progress;
 mod reader;
 mod records;
 mod store;
+mod supply;
 
 pub use answer::{Answer, Ask, AskBlob, AskManifest, BlobAnswer, BlobAsk, Fetched, Source};
 pub use blob::Blob;

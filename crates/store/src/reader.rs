@@ -12,10 +12,11 @@ use crate::answer::AskBlob;
 use crate::blob::{Blob, HeldBlob, pass};
 use crate::chunks::Chunks;
 use crate::error::Error;
-use crate::fill::{Follower, Salvage};
+use crate::fill::Follower;
 use crate::passing::Passing;
 use crate::progress::{Phase, Progress};
 use crate::store::Inner;
+use crate::supply::Salvage;
 
 /// Reads a part of a blob, at its own pace and in constant memory. It may be dropped at any time.
 pub struct BlobReader {

@@ -1,0 +1,224 @@
+//! The documents themselves: kept, loaded, and looked at for what belongs to a repository and whether all of it is held.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use longshore_manifest::{MANIFEST_BYTES_MAX, Manifest, Role};
+use longshore_reference::{Canonical, Digest, Named};
+
+use crate::answer::Fetched;
+use crate::error::Error;
+use crate::fill::Follower;
+use crate::ingest::Ingest;
+use crate::layout;
+use crate::manifest::{Held, misbehaved};
+use crate::outcome::Outcome;
+use crate::progress::Phase;
+use crate::records::ContentRecord;
+use crate::store::Inner;
+
+impl Inner {
+    /// Keeps a verified manifest and records what belongs to its repository. A disk that fails harms no client.
+    pub(crate) async fn keep_manifest(
+        self: &Arc<Self>,
+        named: &Named,
+        digest: Digest,
+        fetched: Fetched,
+    ) -> Result<Held, Error> {
+        let Fetched {
+            bytes, media_type, ..
+        } = fetched;
+        if bytes.len() > MANIFEST_BYTES_MAX {
+            return Err(misbehaved("the manifest is larger than 4 MiB").into());
+        }
+        let media_type = media_type_of(media_type.as_deref(), &bytes);
+        if self.manifests.get(&digest).is_none() {
+            let content = bytes.clone();
+            let kept = self.local.run(move |local| {
+                if local.open_blob(&digest)?.is_some() {
+                    return Ok(None);
+                }
+                let mut ingest = Ingest::start(local, digest)?;
+                ingest.append(&content)?;
+                ingest.hash(&[content]);
+                ingest.commit().map(Some)
+            });
+            match kept.await {
+                Ok(Some(size)) => self.committed(digest, size),
+                Ok(None) => {}
+                Err(cause) => tracing::error!(%digest, %cause, "manifest could not be kept"),
+            }
+            self.manifests.insert(digest, bytes.clone());
+        }
+        self.records
+            .put_contents(belonging(named, digest, &media_type, &bytes))
+            .await;
+        Ok(Held {
+            bytes,
+            media_type,
+            digest,
+            outcome: Outcome::Miss,
+        })
+    }
+
+    /// A manifest's bytes: memory, local tier, bucket. What is read into memory is verified once more: disks decay.
+    pub(crate) async fn load_manifest(&self, digest: &Digest) -> Option<Bytes> {
+        if let Some(bytes) = self.manifests.get(digest) {
+            return Some(bytes);
+        }
+        let (key, digest) = (layout::blob(digest), *digest);
+        let at = key.clone();
+        let held = self
+            .local
+            .run(move |local| local.read(&at, MANIFEST_BYTES_MAX as u64))
+            .await;
+        let bytes = match held {
+            Ok(Some(bytes)) => {
+                let bytes = Bytes::from(bytes);
+                if Digest::of(digest.algorithm(), &bytes) == digest {
+                    Some(bytes)
+                } else {
+                    self.quarantine(digest, bytes.len() as u64).await;
+                    None
+                }
+            }
+            Ok(None) => None,
+            Err(cause) if cause.kind() == std::io::ErrorKind::FileTooLarge => return None,
+            Err(cause) => {
+                tracing::error!(%digest, %cause, "manifest could not be read");
+                None
+            }
+        };
+        let bytes = match bytes {
+            Some(bytes) => bytes,
+            None => {
+                let bytes = self
+                    .bucket
+                    .as_ref()?
+                    .read(&key, MANIFEST_BYTES_MAX as u64)
+                    .await?;
+                Some(bytes).filter(|bytes| Digest::of(digest.algorithm(), bytes) == digest)?
+            }
+        };
+        self.manifests.insert(digest, bytes.clone());
+        Some(bytes)
+    }
+
+    /// Whether all that a client would pull is held: config and layers of an image, one whole child of an index.
+    pub(crate) async fn is_whole(&self, named: &Named, held: Held) -> bool {
+        let mut next = vec![(held.bytes, held.media_type)];
+        while let Some((bytes, media_type)) = next.pop() {
+            let Ok(manifest) = Manifest::decode(Some(&media_type), bytes) else {
+                continue;
+            };
+            let (mut blobs, mut is_index) = (Vec::new(), false);
+            for child in manifest.children() {
+                match child.role {
+                    Role::Config | Role::Layer => blobs.push(child.descriptor.digest),
+                    Role::Manifest => {
+                        is_index = true;
+                        let canonical = Canonical::new(named.clone(), child.descriptor.digest);
+                        let media_type = self
+                            .records
+                            .content(&canonical)
+                            .await
+                            .and_then(|record| record.media_type.clone());
+                        if let (Some(media_type), Some(bytes)) =
+                            (media_type, self.load_manifest(&canonical.digest()).await)
+                        {
+                            next.push((bytes, media_type));
+                        }
+                    }
+                    // A foreign layer comes from elsewhere, a subject need not exist.
+                    _ => {}
+                }
+            }
+            if !is_index && manifest.skipped().is_empty() && self.has_all(blobs).await {
+                return true;
+            }
+        }
+        false
+    }
+
+    async fn has_all(&self, digests: Vec<Digest>) -> bool {
+        let looked = self.local.run(move |local| {
+            let absent = |digest: &Digest| local.open_blob(digest).ok().flatten().is_none();
+            Ok(digests.into_iter().filter(absent).collect::<Vec<_>>())
+        });
+        let Ok(absent) = looked.await else {
+            return false;
+        };
+        for digest in absent {
+            // Verified bytes that are being committed are as good as held.
+            let verified = |follower: Follower| {
+                matches!(follower.fill().progress.borrow().phase, Phase::Verified)
+            };
+            if self.fills.find(&digest).is_some_and(verified) {
+                continue;
+            }
+            let Some(bucket) = &self.bucket else {
+                return false;
+            };
+            if bucket.blob_size(&digest).await.is_none() {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// What a manifest says of its repository: itself and its children belong to it.
+fn belonging(
+    named: &Named,
+    digest: Digest,
+    media_type: &Arc<str>,
+    bytes: &Bytes,
+) -> Vec<(Canonical, ContentRecord)> {
+    let itself = ContentRecord {
+        size: Some(bytes.len() as u64),
+        media_type: Some(Arc::clone(media_type)),
+    };
+    let mut contents = vec![(Canonical::new(named.clone(), digest), itself)];
+    // One that cannot be understood is served by its digest all the same; it names nothing.
+    let Ok(manifest) = Manifest::decode(Some(media_type), bytes.clone()) else {
+        return contents;
+    };
+    for child in manifest.children() {
+        let descriptor = &child.descriptor;
+        let media_type = match child.role {
+            Role::Manifest => Some(Arc::from(descriptor.media_type.as_str())),
+            Role::Config | Role::Layer | Role::ForeignLayer => None,
+            // A subject need not exist.
+            _ => continue,
+        };
+        let record = ContentRecord {
+            size: descriptor.size,
+            media_type,
+        };
+        contents.push((Canonical::new(named.clone(), descriptor.digest), record));
+    }
+    contents
+}
+
+/// The media type to serve: what upstream said, unless that says nothing; then what the document says.
+fn media_type_of(given: Option<&str>, bytes: &[u8]) -> Arc<str> {
+    let empty = [
+        "",
+        "text/plain",
+        "application/json",
+        "application/octet-stream",
+    ];
+    let given = given.filter(|given| !empty.contains(given));
+    match given {
+        Some(given) => Arc::from(given),
+        None => longshore_manifest::guess(bytes).map_or_else(
+            || Arc::from("application/octet-stream"),
+            |guessed| Arc::from(guessed.as_str()),
+        ),
+    }
+}
+
+pub(crate) fn is_json_object(bytes: &[u8]) -> bool {
+    let starts = bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'{');
+    starts && serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok()
+}
