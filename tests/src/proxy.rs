@@ -20,6 +20,7 @@ pub struct Settings {
     top: String,
     defaults: String,
     upstreams: String,
+    store_lines: String,
     store: Option<PathBuf>,
 }
 
@@ -49,6 +50,14 @@ impl Settings {
     pub fn top(mut self, line: &str) -> Self {
         self.top.push_str(line);
         self.top.push('\n');
+        self
+    }
+
+    /// Adds a line of TOML to `[store]`.
+    #[must_use]
+    pub fn store_line(mut self, line: &str) -> Self {
+        self.store_lines.push_str(line);
+        self.store_lines.push('\n');
         self
     }
 
@@ -111,11 +120,12 @@ impl Proxy {
             top,
             defaults,
             upstreams,
+            store_lines,
             ..
         } = settings;
+        let url = format!("file://{}", store.display());
         let file = format!(
-            "listen = \"{address}\"\n{top}[store]\nurl = \"file://{}\"\n[defaults]\n{defaults}{upstreams}",
-            store.display()
+            "listen = \"{address}\"\n{top}[store]\nurl = \"{url}\"\n{store_lines}[defaults]\n{defaults}{upstreams}"
         );
         fs::write(home.path().join("longshore.toml"), file).expect("write the configuration");
         let child = spawn(home.path());

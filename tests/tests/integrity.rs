@@ -216,7 +216,13 @@ async fn a_length_that_the_manifest_contradicts_is_502() {
 /// Issue 3 item 3: a second endpoint makes good what the first one lied about, before a byte has left.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_honest_endpoint_makes_it_good() {
-    for lie in [Fault::WrongBytes(5), Fault::Short(10), Fault::Html200] {
+    for lie in [
+        Fault::WrongBytes(5),
+        Fault::Short(10),
+        Fault::Html200,
+        Fault::LengthLies(-10),
+        Fault::CutAt(5),
+    ] {
         let (mirror, origin) = (Origin::start().await, Origin::start().await);
         let image = mirror.image("library/app", "1", &[SMALL]);
         origin.image("library/app", "1", &[SMALL]);

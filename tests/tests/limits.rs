@@ -121,6 +121,40 @@ async fn large_heads_are_refused() {
     assert_eq!(client.read("/v2/").await.status, 200);
 }
 
+/// Design §3, Bounds: no more fills than `fills_max`; who waits for one gets an answer within `answer_within`; a fill that
+/// nobody reads is given up for one that is wanted.
+#[tokio::test]
+async fn fills_are_bounded() {
+    let origin = Origin::start().await;
+    let image = origin.image("library/app", "1", &[4 << 20, 4 << 20, 4 << 20]);
+    let proxy = Proxy::unsure(&origin)
+        .store_line("fills_max = 1")
+        .start()
+        .await;
+    let paths = image
+        .layers
+        .iter()
+        .map(|layer| format!("/v2/library/app/blobs/{layer}"));
+    let paths: Vec<_> = paths.collect();
+    let gate = Gate::new();
+    origin.order(On::get(&paths[0]), [Fault::Stall(2 << 20, gate.clone())]);
+    let first = proxy.client().get(&paths[0]).await;
+    gate.reached().await;
+    let busy = proxy.client().read(&paths[1]).await;
+    assert!(matches!(busy.status, 503 | 504), "{}", busy.status);
+    drop(first);
+    // The process learns that the reader is gone a moment later.
+    let wanted = async { while proxy.client().read(&paths[2]).await.status != 200 {} };
+    timeout(PATIENCE, wanted)
+        .await
+        .expect("the fill that nobody reads makes room");
+    gate.open();
+    proxy
+        .client()
+        .pull(&origin, "/v2/library/app", &image, "1", "")
+        .await;
+}
+
 /// `clients.md` R19: keep-alive; and pipelined requests are answered in order.
 #[tokio::test]
 async fn a_connection_carries_many_requests() {

@@ -566,6 +566,27 @@ async fn tags_of_an_upstream_that_is_gone() {
     );
 }
 
+/// Issue 3 item 3, retries: what passes is not told to the client.
+#[tokio::test]
+async fn a_passing_failure_is_retried() {
+    for fault in [
+        Fault::bare(503, &[]),
+        Fault::bare(500, &[]),
+        Fault::Reset,
+        Fault::CutAt(5),
+    ] {
+        let origin = Origin::start().await;
+        let image = origin.image("library/app", "1", &[100]);
+        let proxy = Proxy::start(&origin).await;
+        for path in ["/manifests/1", &format!("/blobs/{}", image.layers[0])] {
+            origin.order(On::get(path), [fault.clone()]);
+            let read = proxy.client().read(&format!("{PREFIX}{path}")).await;
+            assert_eq!(read.status, 200, "{fault:?} {path}");
+            assert_eq!(origin.orders_left(), 0, "{fault:?} {path}");
+        }
+    }
+}
+
 /// A body that stops in the middle does not hold up other requests, and an upstream that comes back is used again.
 #[tokio::test]
 async fn a_stalled_body_holds_up_nobody() {
