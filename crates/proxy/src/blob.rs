@@ -1,81 +1,72 @@
 //! Blobs: whole, a range, several ranges; held or on their way.
 
-use http::header::{CONTENT_RANGE, IF_NONE_MATCH, IF_RANGE, RANGE};
+use http::header::{CONTENT_RANGE, CONTENT_TYPE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use longshore_reference::Canonical;
 use longshore_store::{Blob, Outcome, Refusal};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::body::Body;
 use crate::error::Error;
 use crate::proxy::{Asked, Proxy, content, etag, insert, ranged, sized};
-use crate::range::{self, Multipart, Range, Resolved};
+use crate::range::{self, Multipart, Range, Resolved, Span};
 
 impl Proxy {
     pub(crate) async fn blob(&self, asked: Asked<'_>, canonical: Canonical) -> Response<Body> {
         let tag = etag(&canonical.digest().to_string());
-        let unmodified = asked
-            .headers
-            .get_all(IF_NONE_MATCH)
-            .iter()
-            .any(|value| range::if_none_match(Some(value.as_bytes()), &tag));
-        let answered = match wanted(asked.headers, &tag) {
-            Ok(_) if asked.head => self.blob_size(&asked, &canonical).await.map(Answer::Size),
-            Ok(range) => self
-                .open(&asked, &canonical, range.as_ref())
-                .await
-                .map(|blob| Answer::Blob(blob, range)),
-            Err(error) => Err(error),
-        };
-        match answered {
+        let mut tags = asked.headers.get_all(IF_NONE_MATCH).iter();
+        let unmodified = tags.any(|value| range::if_none_match(Some(value.as_bytes()), &tag));
+        match wanted(asked.headers, &tag) {
             Err(error) => self.fail(asked, &error),
-            Ok(Answer::Size((_, outcome))) if unmodified => respond(
-                asked,
-                StatusCode::NOT_MODIFIED,
-                &canonical,
-                outcome,
-                Body::empty(),
-            ),
-            Ok(Answer::Blob(blob, _)) if unmodified => respond(
-                asked,
-                StatusCode::NOT_MODIFIED,
-                &canonical,
-                blob.outcome(),
-                Body::empty(),
-            ),
-            Ok(Answer::Size((size, outcome))) => {
-                let mut response =
-                    respond(asked, StatusCode::OK, &canonical, outcome, Body::empty());
-                if let Some(size) = size {
-                    sized(&mut response, size);
+            Ok(_) if asked.head || unmodified => match self.blob_size(&asked, &canonical).await {
+                Ok((_, outcome)) if unmodified => respond(
+                    asked,
+                    StatusCode::NOT_MODIFIED,
+                    &canonical,
+                    outcome,
+                    Body::empty(),
+                ),
+                Ok((size, outcome)) => {
+                    let mut response =
+                        respond(asked, StatusCode::OK, &canonical, outcome, Body::empty());
+                    if let Some(size) = size {
+                        sized(&mut response, size);
+                    }
+                    response
                 }
-                response
-            }
-            Ok(Answer::Blob(blob, range)) => self.serve(asked, &canonical, blob, range.as_ref()),
+                Err(error) => self.fail(asked, &error),
+            },
+            Ok(range) => match self.open(&asked, &canonical, range.as_ref()).await {
+                Ok((blob, part)) => serve(asked, &canonical, blob, part),
+                Err(error) => self.fail(asked, &error),
+            },
         }
     }
 
-    /// Opens the blob within the time that a client waits for headers.
+    /// Opens the blob, and waits for the first byte that is wanted, within the time that a client waits for headers.
     async fn open(
         &self,
         asked: &Asked<'_>,
         canonical: &Canonical,
         range: Option<&Range>,
-    ) -> Result<Blob, Error> {
+    ) -> Result<(Blob, Part), Error> {
         let id = asked.at.upstream;
         let policy = self.0.upstreams.policy(id)?;
+        let deadline = Instant::now() + policy.answer_within;
         let ask = self
             .0
             .upstreams
             .find(id, canonical.named())?
             .ask_blob(canonical.clone());
         let from_start = range.is_none_or(|range| range.start() == Some(0));
-        let opened = timeout(
-            policy.answer_within,
-            self.0.store.blob(canonical, from_start, policy, ask),
-        )
-        .await;
-        Ok(opened.map_err(timed_out)??)
+        let opening = self.0.store.blob(canonical, from_start, policy, ask);
+        let blob = timeout_at(deadline, opening).await.map_err(timed_out)??;
+        let part = Part::of(range, blob.size())?;
+        // A client that got headers does not go to its next host: they wait for what follows them, but not for ever.
+        if let Ok(ready) = timeout_at(deadline, blob.ready(part.start())).await {
+            ready?;
+        }
+        Ok((blob, part))
     }
 
     async fn blob_size(
@@ -90,86 +81,86 @@ impl Proxy {
             .upstreams
             .find(id, canonical.named())?
             .ask_blob(canonical.clone());
-        let sized = timeout(
-            policy.answer_within,
-            self.0.store.blob_size(canonical, policy, ask),
-        )
-        .await;
-        Ok(sized.map_err(timed_out)??)
+        let sizing = self.0.store.blob_size(canonical, policy, ask);
+        Ok(timeout(policy.answer_within, sizing)
+            .await
+            .map_err(timed_out)??)
+    }
+}
+
+/// What is served of a blob.
+enum Part {
+    Whole,
+    /// A span, and the size of the blob.
+    Span(Span, u64),
+    Several(Multipart),
+}
+
+impl Part {
+    /// Without a size no range can be told: a full answer is always right.
+    fn of(range: Option<&Range>, size: Option<u64>) -> Result<Self, Error> {
+        let (Some(range), Some(size)) = (range, size) else {
+            return Ok(Self::Whole);
+        };
+        match range.resolve(size) {
+            Resolved::Whole => Ok(Self::Whole),
+            Resolved::One(span) => Ok(Self::Span(span, size)),
+            Resolved::Many(spans) => {
+                let boundary = format!("{:032x}", rand::random::<u128>());
+                Ok(Self::Several(Multipart::new(spans, size, boundary)))
+            }
+            Resolved::Unsatisfiable => Err(Error::Unsatisfiable { size }),
+        }
     }
 
-    fn serve(
-        &self,
-        asked: Asked<'_>,
-        canonical: &Canonical,
-        blob: Blob,
-        range: Option<&Range>,
-    ) -> Response<Body> {
-        let outcome = blob.outcome();
-        let resolved = match (range, blob.size()) {
-            (Some(range), Some(size)) => range.resolve(size),
-            // Without a size no range can be told: a full answer is always right.
-            (_, None) | (None, _) => Resolved::Whole,
-        };
-        match (resolved, blob.size()) {
-            (Resolved::Whole, size) | (_, size @ None) => {
-                let mut response = respond(
-                    asked,
-                    StatusCode::OK,
-                    canonical,
-                    outcome,
-                    Body::blob(&blob, None),
-                );
-                if let Some(size) = size {
-                    sized(&mut response, size);
-                }
-                response
-            }
-            (Resolved::One(span), Some(size)) => {
-                let mut response = respond(
-                    asked,
-                    StatusCode::PARTIAL_CONTENT,
-                    canonical,
-                    outcome,
-                    Body::blob(&blob, Some(span)),
-                );
-                sized(&mut response, span.len());
-                insert(
-                    response.headers_mut(),
-                    CONTENT_RANGE,
-                    &span.content_range(size),
-                );
-                response
-            }
-            (Resolved::Many(spans), Some(size)) => {
-                let boundary = format!("{:032x}", rand::random::<u128>());
-                let multipart = Multipart::new(spans, size, boundary);
-                let (content_type, len) = (multipart.content_type(), multipart.content_length());
-                let mut response = respond(
-                    asked,
-                    StatusCode::PARTIAL_CONTENT,
-                    canonical,
-                    outcome,
-                    Body::parts(blob, multipart),
-                );
-                insert(
-                    response.headers_mut(),
-                    http::header::CONTENT_TYPE,
-                    &content_type,
-                );
-                sized(&mut response, len);
-                response
-            }
-            (Resolved::Unsatisfiable, Some(size)) => {
-                self.fail(asked, &Error::Unsatisfiable { size })
-            }
+    /// The first byte that is wanted.
+    fn start(&self) -> u64 {
+        match self {
+            Self::Whole => 0,
+            Self::Span(span, _) => span.start(),
+            Self::Several(multipart) => multipart.spans().first().map_or(0, |span| span.start()),
         }
     }
 }
 
-enum Answer {
-    Size((Option<u64>, Outcome)),
-    Blob(Blob, Option<Range>),
+fn serve(asked: Asked<'_>, canonical: &Canonical, blob: Blob, part: Part) -> Response<Body> {
+    let (size, outcome) = (blob.size(), blob.outcome());
+    match part {
+        Part::Whole => {
+            let mut response = respond(
+                asked,
+                StatusCode::OK,
+                canonical,
+                outcome,
+                Body::blob(&blob, None),
+            );
+            if let Some(size) = size {
+                sized(&mut response, size);
+            }
+            response
+        }
+        Part::Span(span, size) => {
+            let body = Body::blob(&blob, Some(span));
+            let mut response =
+                respond(asked, StatusCode::PARTIAL_CONTENT, canonical, outcome, body);
+            sized(&mut response, span.len());
+            insert(
+                response.headers_mut(),
+                CONTENT_RANGE,
+                &span.content_range(size),
+            );
+            response
+        }
+        Part::Several(multipart) => {
+            let (content_type, len) = (multipart.content_type(), multipart.content_length());
+            let body = Body::parts(blob, multipart);
+            let mut response =
+                respond(asked, StatusCode::PARTIAL_CONTENT, canonical, outcome, body);
+            insert(response.headers_mut(), CONTENT_TYPE, &content_type);
+            sized(&mut response, len);
+            response
+        }
+    }
 }
 
 /// The range that is asked for, if it applies.

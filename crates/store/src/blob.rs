@@ -51,6 +51,17 @@ impl Blob {
         self.outcome
     }
 
+    /// Waits until the byte at `start` can be read: headers that go out before may have nothing to follow them.
+    ///
+    /// # Errors
+    /// What the fill failed with, before that byte came.
+    pub async fn ready(&self, start: u64) -> Result<(), Error> {
+        match &self.held {
+            HeldBlob::Landing(follower) => follower.reached(start).await,
+            HeldBlob::Kept(..) | HeldBlob::Passing(_) => Ok(()),
+        }
+    }
+
     /// Reads from `start` up to `end`, or to the end of the blob.
     pub fn read(&self, start: u64, end: Option<u64>) -> BlobReader {
         BlobReader::new(self, start, end)

@@ -68,9 +68,20 @@ impl Follower {
 
     /// Waits until headers can be answered. Returns what is known then.
     pub(crate) async fn answerable(&self) -> Result<Progress, Error> {
+        self.wait_for(Progress::answerable).await
+    }
+
+    /// Waits until the byte at this position can be read, or there is none.
+    pub(crate) async fn reached(&self, position: u64) -> Result<(), Error> {
+        self.wait_for(|progress| progress.ended() || progress.visible_from(position) > position)
+            .await
+            .map(|_| ())
+    }
+
+    async fn wait_for(&self, until: impl FnMut(&Progress) -> bool) -> Result<Progress, Error> {
         let mut watch = self.0.progress.subscribe();
         let progress = watch
-            .wait_for(Progress::answerable)
+            .wait_for(until)
             .await
             .map_err(|_| Error::GivenUp)?
             .clone();
@@ -129,8 +140,8 @@ impl Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        let ended = |phase: &Phase| matches!(phase, Phase::Verified | Phase::Failed(_));
-        if !ended(&self.fill.progress.borrow().phase) {
+        let ended = self.fill.progress.borrow().ended();
+        if !ended {
             self.failed(Error::GivenUp);
         }
         self.store.fills.forget(&self.fill);

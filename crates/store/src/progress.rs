@@ -63,6 +63,11 @@ impl Progress {
         visible.max(position)
     }
 
+    /// Whether nothing more will come.
+    pub(crate) fn ended(&self) -> bool {
+        matches!(self.phase, Phase::Verified | Phase::Failed(_))
+    }
+
     /// Whether headers can be answered: the blob is known to come, small ones to be right.
     pub(crate) fn answerable(&self) -> bool {
         match self.phase {
