@@ -121,6 +121,16 @@ containerd_empty() {
     wait_for 20 "$1 to forget its content" containerd_is_empty "$1"
 }
 
+# A blob that it has in part is resumed, even when that part is wrong, until garbage is collected: soon after the pull
+# that failed, or now.
+containerd_forget_partial() {
+    containerd_ctr "$1" leases create --id e2e >/dev/null
+    containerd_ctr "$1" leases delete --sync e2e >/dev/null
+    wait_for 20 "$1 to forget partial blobs" containerd_has_no_partial "$1"
+}
+
+containerd_has_no_partial() { [[ -z $(containerd_ctr "$1" content active | sed 1d) ]]; }
+
 containerd_is_empty() { [[ -z $(containerd_ctr "$1" content ls -q) ]]; }
 
 containerd16_start() {

@@ -21,13 +21,12 @@ pull_case() {
     upstream_stop
 
     "${client}_empty"
-    client_pull_by_tag "$client" multi
-    client_pull_by_digest "$client" many
-    client_pull_by_digest "$client" list
-    client_pull_by_digest "$client" "$large"
-    "${client}_empty"
     client_pull_by_tag "$client" many
+    client_pull_by_tag "$client" multi
+    "${client}_empty"
+    client_pull_by_digest "$client" "$large"
     client_pull_by_digest "$client" multi
+    client_pull_by_digest "$client" list
     "${client}_empty"
 }
 

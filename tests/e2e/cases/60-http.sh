@@ -44,10 +44,12 @@ head_case() {
 
 # status_case FAULT EXPECTED   what a client is told when upstream does that and nothing is cached.
 status_case() {
+    local begin=$SECONDS
     upstream_start v3
     proxy_start_empty
     faults "$1 match=/manifests/"
     same "$2" "$(ask GET /v2/e2e/small/manifests/1)" "the status"
+    below $((SECONDS - begin)) 15 "seconds until the answer"
     same application/json "$(header content-type)" "the type of the error"
     [[ $(jq -r '.errors[0].code' "$work/body") =~ ^[A-Z_]+$ ]] || die "no code in $(<"$work/body")"
 }
