@@ -3,7 +3,7 @@
 
     faulty.py --listen PORT --to HOST:PORT --log FILE --faults FILE
 
-Each finished answer appends one line to the log, its fields separated by tabs:
+Each answer appends one line to the log when it ends (one that hangs: when it begins), its fields separated by tabs:
 
     method  path  range-asked  status  body-bytes-sent  object
 
@@ -92,7 +92,7 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self):
-        self.sent, self.status, self.object = 0, 0, self._named_object()
+        self.sent, self.status, self.object, self.logged = 0, 0, self._named_object(), False
         try:
             self._answer(self.server.faults.pick(f"{self.command} {self.path}"))
         except Cut:
@@ -109,6 +109,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _answer(self, fault):
         if fault and fault.kind == "hang":
+            self._log_answer()
             self.rfile.read(1)
             raise Cut
         if fault and fault.kind == "reset":
@@ -202,6 +203,9 @@ class Handler(BaseHTTPRequestHandler):
         return found.group(1) if found else "-"
 
     def _log_answer(self):
+        if self.logged:
+            return
+        self.logged = True
         asked = self.headers.get("Range", "-")
         fields = (self.command, self.path, asked, self.status, self.sent, self.object)
         with self.server.log_lock, open(self.server.log, "a", encoding="utf-8") as log:

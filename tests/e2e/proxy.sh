@@ -55,6 +55,15 @@ proxy_start_empty() {
 # With STORE=s3 this is the local tier only.
 store_wipe() { rm -rf --one-file-system "$work/store"; }
 
+# kept DIGEST...   waits until the store has these blobs: clients have the last byte of a blob a moment before.
+kept() {
+    local digest hex
+    for digest in "$@"; do
+        hex=${digest#sha256:}
+        wait_for 10 "$digest to be kept" test -f "$work/store/blobs/sha256/${hex:0:2}/$hex"
+    done
+}
+
 # ask METHOD PATH [CURL-OPTION]...   prints the status; the body is in $work/body, the headers in $work/headers.
 ask() {
     local method=$1 path=$2 option=()

@@ -55,13 +55,14 @@ status_case() {
 }
 
 stale_case() {
-    local fault
+    local fault digest
     upstream_start v3
     proxy_start_empty 'revalidate = "0s"'
     same 200 "$(ask GET /v2/e2e/small/manifests/1)" "the tag while upstream answers"
     read -r digest _ < <(largest_blob small)
     same 200 "$(ask GET "/v2/e2e/small/blobs/$digest")" "its layer"
     same 200 "$(ask GET "/v2/e2e/small/blobs/$(fact small config)")" "its config"
+    kept "$digest" "$(fact small config)"
     for fault in "status code=500" "status code=429" reset html; do
         proxy_stop
         proxy_start 'revalidate = "0s"'
