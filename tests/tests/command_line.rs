@@ -15,7 +15,7 @@ fn longshore(home: &TempDir, args: &[&str]) -> Output {
         .unwrap()
 }
 
-/// Issue 3 item 6: "an unknown key is refused by name".
+/// "an unknown key is refused by name".
 #[test]
 fn an_unknown_key_is_refused_by_name() {
     let home = TempDir::new().unwrap();
@@ -44,7 +44,7 @@ fn an_unknown_key_is_refused_by_name() {
     );
 }
 
-/// Design §7: the version, and usage errors.
+/// The version, and usage errors.
 #[test]
 fn version_and_usage() {
     let home = TempDir::new().unwrap();
@@ -59,7 +59,7 @@ fn version_and_usage() {
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("--no-such-flag"));
 }
 
-/// Issue 3: "with no file and no set-up"; design §7: `--listen`, `--store`, `--upstream NAME=URL` are the short form.
+/// "with no file and no set-up"; `--listen`, `--store`, `--upstream NAME=URL` are the short form.
 #[tokio::test]
 async fn serve_by_flags_alone() {
     let origin = Origin::start().await;
@@ -99,7 +99,7 @@ async fn serve_by_flags_alone() {
     assert!(home.path().join("store/blobs").is_dir());
 }
 
-/// Issue 3 item 7: "Access log and events through `tracing`, text on a terminal, JSON elsewhere; secrets and URL queries
+/// "Access log and events through `tracing`, text on a terminal, JSON elsewhere; secrets and URL queries
 /// never logged."
 #[tokio::test]
 async fn the_log_is_json_without_queries() {

@@ -20,7 +20,7 @@ fn no_leftovers(proxy: &Proxy) {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// Issue 3: "kill -9 during a fill, then start: nothing partial is ever served, the blob is fetched again or resumed,
+/// "kill -9 during a fill, then start: nothing partial is ever served, the blob is fetched again or resumed,
 /// no leftovers remain."
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_during_a_fill() {
@@ -84,7 +84,7 @@ async fn killed_right_after_a_fill() {
     }
 }
 
-/// Issue 3 item 4: "a second process on the same store does no harm".
+/// "a second process on the same store does no harm".
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_process_on_the_same_store() {
     let origin = Origin::start().await;

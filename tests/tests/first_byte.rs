@@ -6,7 +6,7 @@ const SIZE: u64 = 16 << 20;
 /// Where upstream stops: in its first half, at no round number.
 const STOP: u64 = (8 << 20) - 12_345;
 
-/// Issue 3: "First byte of a cold blob reaches the client before the second half of it has left upstream." So does all
+/// "First byte of a cold blob reaches the client before the second half of it has left upstream." So does all
 /// of the first half, and so it is for a range and a joiner.
 #[tokio::test(flavor = "multi_thread")]
 async fn before_the_second_half_has_left() {

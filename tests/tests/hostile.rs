@@ -83,7 +83,7 @@ const OTHERS: &[&str] = &[
     "/v2/library/app/manifests/1?ns=%ff", "/../v2/library/app/manifests/1", "/%2e%2e/v2/library/app/manifests/1",
 ];
 
-/// Issue 3: "Names and digests that try to leave the store (`..`, encoded slashes, huge names, odd Unicode) get 400/404
+/// "Names and digests that try to leave the store (`..`, encoded slashes, huge names, odd Unicode) get 400/404
 /// and touch nothing."
 #[tokio::test]
 async fn nothing_leaves_the_store() {

@@ -7,7 +7,7 @@ const MIB: u64 = 1 << 20;
 const SIZE: u64 = 256 * MIB;
 const CLIENTS: u64 = 200;
 
-/// Issue 3: "200 clients ask for one cold 256 MiB blob, joining at different times, half of them hanging up half-way, ten
+/// "200 clients ask for one cold 256 MiB blob, joining at different times, half of them hanging up half-way, ten
 /// of them reading at 20 MiB/s: upstream sends every byte once, every reader that stayed has the right bytes, and the
 /// process's peak anonymous memory stays under 64 MiB."
 #[tokio::test(flavor = "multi_thread")]

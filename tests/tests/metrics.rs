@@ -19,7 +19,7 @@ async fn served() -> (Origin, Proxy) {
     (origin, proxy)
 }
 
-/// Issue 3 item 7: the families of design §7 that apply count what clients got.
+/// The families count what clients got.
 #[tokio::test]
 async fn answers_are_counted() {
     let (_origin, proxy) = served().await;
@@ -43,7 +43,7 @@ async fn answers_are_counted() {
     assert_eq!(proxy.metric("longshore_requests_total", &labels).await, 3.0);
 }
 
-/// Issue 3 item 7: and what upstream was asked.
+/// And what upstream was asked.
 #[tokio::test]
 async fn what_upstream_was_asked_is_counted() {
     let (_origin, proxy) = served().await;
@@ -101,7 +101,7 @@ async fn failures_are_counted() {
         .await;
 }
 
-/// Design §7: "Never a repository or tag as a label"; the text is what Prometheus reads.
+/// "Never a repository or tag as a label"; the text is what Prometheus reads.
 #[tokio::test]
 async fn metrics_are_text_without_names_of_repositories() {
     let origin = Origin::start().await;
@@ -146,7 +146,7 @@ async fn metrics_are_text_without_names_of_repositories() {
     }
 }
 
-/// Design §5: `/healthz` is the process; `/readyz` does not depend on an upstream.
+/// `/healthz` is the process; `/readyz` does not depend on an upstream.
 #[tokio::test]
 async fn health_and_readiness() {
     let origin = Origin::start().await;

@@ -1,6 +1,5 @@
-//! Upstream fails: every cell of the table in design §4, which is the line of issue 3 "Upstream answers 401, 403, 404,
-//! 429 (with and without Retry-After), 500, 503, hangs, resets, returns HTML with 200: the statuses of the tables,
-//! cached and not cached."
+//! Upstream fails: it answers 401, 403, 404, 429 (with and without Retry-After), 500 or 503, hangs, resets, or
+//! returns HTML with 200. What clients are told, with a kept copy and without.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use longshore_tests::{Bearer, Fault, Gate, Image, On, Origin, PATIENCE, Proxy, Read};
@@ -185,7 +184,7 @@ async fn cached() {
     }
 }
 
-/// Design §4: "Stale answers say so: `X-Cache: stale`, a metric, a log line."
+/// "Stale answers say so: `X-Cache: stale`, a metric, a log line."
 async fn stale(what: &str, proxy: &Proxy, image: &Image, read: &Read) {
     assert_eq!(
         read.status,
@@ -512,7 +511,7 @@ async fn a_stale_tag_must_be_whole() {
     );
 }
 
-/// Design §3, Time: "a check that failed is remembered for 10 s per tag, so that a hanging upstream costs its deadline
+/// "a check that failed is remembered for 10 s per tag, so that a hanging upstream costs its deadline
 /// once".
 #[tokio::test]
 async fn a_hanging_upstream_costs_its_deadline_once() {
@@ -534,7 +533,7 @@ async fn a_hanging_upstream_costs_its_deadline_once() {
     assert_eq!(origin.requests().len(), asked);
 }
 
-/// Design §3, Time: `answer_within` bounds everything up to our headers: a token endpoint that hangs, slow redirects.
+/// `answer_within` bounds everything up to our headers: a token endpoint that hangs, slow redirects.
 #[tokio::test]
 async fn answers_come_within_the_deadline() {
     let origin = Origin::start().await;
@@ -551,7 +550,7 @@ async fn answers_come_within_the_deadline() {
     );
 }
 
-/// A tags list is cached for when upstream is gone (design §7); 502 where there is none.
+/// A list of tags is upstream's alone: 502 while it is gone.
 #[tokio::test]
 async fn tags_of_an_upstream_that_is_gone() {
     let origin = Origin::start().await;
@@ -566,7 +565,7 @@ async fn tags_of_an_upstream_that_is_gone() {
     );
 }
 
-/// Issue 3 item 3, retries: what passes is not told to the client.
+/// What passes is not told to the client.
 #[tokio::test]
 async fn a_passing_failure_is_retried() {
     for fault in [

@@ -19,7 +19,7 @@ fn asked_once(origin: &Origin, image: &Image) {
     }
 }
 
-/// Issue 3: "Each client pulls by tag and by digest; upstream sees every object once; then with the registry stopped
+/// "Each client pulls by tag and by digest; upstream sees every object once; then with the registry stopped
 /// each client, emptied, pulls the same again." And after a restart of the proxy: the store is what remembers.
 #[tokio::test]
 async fn by_tag_and_digest_once_and_again_with_the_registry_stopped() {
@@ -41,7 +41,7 @@ async fn by_tag_and_digest_once_and_again_with_the_registry_stopped() {
     }
 }
 
-/// Issue 3 item 5, `clients.md` R1–R3: the same image by any shape of URL is one entry of the cache.
+/// The same image by any shape of URL is one entry of the cache.
 #[tokio::test]
 async fn every_shape_of_url_is_one_entry() {
     let origin = Origin::start().await;
@@ -75,7 +75,7 @@ async fn every_shape_of_url_is_one_entry() {
     );
 }
 
-/// `clients.md` R1: registries are told apart, by their name in any shape of URL, with a port in it.
+/// Registries are told apart, by their name in any shape of URL, with a port in it.
 #[tokio::test]
 async fn two_registries_do_not_mix() {
     let (hub, corp) = (Origin::start().await, Origin::start().await);
@@ -120,7 +120,7 @@ async fn two_registries_do_not_mix() {
     );
 }
 
-/// `clients.md` R1: a `Host` name given in the configuration stands for its upstream.
+/// A `Host` name given in the configuration stands for its upstream.
 #[tokio::test]
 async fn a_host_name_stands_for_its_upstream() {
     let (hub, corp) = (Origin::start().await, Origin::start().await);
@@ -143,7 +143,7 @@ async fn a_host_name_stands_for_its_upstream() {
     assert_eq!(hub.connections(), 0);
 }
 
-/// `clients.md` R4: an unknown upstream is 404 NAME_UNKNOWN, and nobody is dialled.
+/// An unknown upstream is 404 NAME_UNKNOWN, and nobody is dialled.
 #[tokio::test]
 async fn an_unknown_upstream_is_not_dialled() {
     let (origin, stranger) = (Origin::start().await, Origin::start().await);
@@ -163,7 +163,7 @@ async fn an_unknown_upstream_is_not_dialled() {
     assert_eq!((stranger.connections(), origin.connections()), (0, 0));
 }
 
-/// `clients.md` R5 and issue 3 item 6: start-up and the ping need no upstream.
+/// Start-up and the ping need no upstream.
 #[tokio::test]
 async fn start_and_ping_need_no_upstream() {
     let origin = Origin::start().await;
@@ -196,7 +196,7 @@ async fn start_and_ping_need_no_upstream() {
     }
 }
 
-/// `clients.md` R6–R8: the headers of manifests and blobs, on GET and HEAD, cold and kept.
+/// The headers of manifests and blobs, on GET and HEAD, cold and kept.
 #[tokio::test]
 async fn headers_of_answers() {
     let origin = Origin::start().await;
@@ -248,7 +248,7 @@ async fn headers_of_answers() {
     }
 }
 
-/// Design §7: `X-Cache` says what a request came to, `OCI-Namespace` repeats `ns`, `ETag` is honoured.
+/// `X-Cache` says what a request came to, `OCI-Namespace` repeats `ns`, `ETag` is honoured.
 #[tokio::test]
 async fn x_cache_namespace_and_conditional_requests() {
     let origin = Origin::start().await;
@@ -277,7 +277,7 @@ async fn x_cache_namespace_and_conditional_requests() {
     }
 }
 
-/// Design §3, Manifest by tag: past `revalidate` a HEAD upstream says whether the tag still holds.
+/// Past `revalidate` a HEAD upstream says whether the tag still holds.
 #[tokio::test]
 async fn a_tag_is_revalidated_and_follows_upstream() {
     let origin = Origin::start().await;
@@ -305,7 +305,7 @@ async fn a_tag_is_revalidated_and_follows_upstream() {
         .await;
 }
 
-/// `clients.md` R9: writes are 405 UNSUPPORTED with `Allow`; nothing reaches upstream.
+/// Writes are 405 UNSUPPORTED with `Allow`; nothing reaches upstream.
 #[tokio::test]
 async fn writes_are_refused() {
     let origin = Origin::start().await;
@@ -329,7 +329,7 @@ async fn writes_are_refused() {
     assert_eq!(origin.connections(), 0);
 }
 
-/// `clients.md` R17: `n` and `last` reach upstream, `Link` is relative and in the shape the client used.
+/// `n` and `last` reach upstream, `Link` is relative and in the shape the client used.
 #[tokio::test]
 async fn tags_are_listed() {
     let origin = Origin::start().await;
@@ -367,7 +367,7 @@ async fn tags_are_listed() {
     }
 }
 
-/// `clients.md` R17: referrers are passed through; anything but an index is "not supported", which is not NAME_UNKNOWN.
+/// Referrers are passed through; anything but an index is "not supported", which is not NAME_UNKNOWN.
 #[tokio::test]
 async fn referrers_are_passed_through() {
     let origin = Origin::start().await;

@@ -5,7 +5,7 @@ use longshore_tests::{Content, End, Origin, Proxy};
 
 const SIZE: u64 = (2 << 20) + 3;
 
-/// Issue 3 item 5 and `clients.md` R11: `a-b`, `a-`, `-n`, clamped; 416 past the end; alike for a cold blob and a kept one.
+/// `a-b`, `a-`, `-n`, clamped; 416 past the end; alike for a cold blob and a kept one.
 #[tokio::test(flavor = "multi_thread")]
 async fn single_ranges_cold_and_kept() {
     let origin = Origin::start().await;
@@ -73,7 +73,7 @@ async fn single_ranges_cold_and_kept() {
     }
 }
 
-/// `clients.md` R11: several ranges are `multipart/byteranges`, one part each in the order asked; else 400 or a full 200.
+/// Several ranges are `multipart/byteranges`, one part each in the order asked; else 400 or a full 200.
 #[tokio::test(flavor = "multi_thread")]
 async fn several_ranges() {
     let origin = Origin::start().await;

@@ -4,7 +4,7 @@ use longshore_tests::{Content, End, Fault, Gate, On, Origin, Proxy};
 
 const SIZE: u64 = (3 << 20) + 17;
 
-/// Issue 3: "Upstream cuts a blob at any byte, once or three times: the client notices nothing; upstream saw ranged
+/// "Upstream cuts a blob at any byte, once or three times: the client notices nothing; upstream saw ranged
 /// requests."
 #[tokio::test(flavor = "multi_thread")]
 async fn cut_at_any_byte_once_or_three_times() {
@@ -99,7 +99,7 @@ async fn other_ways_to_break() {
     }
 }
 
-/// Issue 3 item 3: an endpoint that fails in the middle is followed by the next one at the same byte.
+/// An endpoint that fails in the middle is followed by the next one at the same byte.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_next_endpoint_goes_on() {
     let (mirror, origin) = (Origin::start().await, Origin::start().await);

@@ -28,7 +28,7 @@ fn sent_once(origin: &Origin, path: &str, content: &Content) {
     assert_eq!(bodies[0].body_bytes_sent, content.len());
 }
 
-/// Issue 3 item 4: "every byte of a digest comes from upstream once however many clients ask, joiners at any time and
+/// "every byte of a digest comes from upstream once however many clients ask, joiners at any time and
 /// any offset, each at its own pace".
 #[tokio::test(flavor = "multi_thread")]
 async fn joiners_at_any_time_and_offset() {
@@ -88,7 +88,7 @@ async fn joiners_at_any_time_and_offset() {
     sent_once(&origin, &path, &content);
 }
 
-/// Issue 3 item 4: a joiner says so, and a fill that ended is a hit.
+/// A joiner says so, and a fill that ended is a hit.
 #[tokio::test]
 async fn leader_joiner_and_hit_are_told_apart() {
     let (origin, proxy, path, content) = fixture(4 * MIB).await;
@@ -118,7 +118,7 @@ async fn leader_joiner_and_hit_are_told_apart() {
     sent_once(&origin, &path, &content);
 }
 
-/// Issue 3: "Open-ended overlapping ranges that stop early (containerd's chunked mode) on a cold blob: every byte comes
+/// "Open-ended overlapping ranges that stop early (containerd's chunked mode) on a cold blob: every byte comes
 /// from upstream once."
 #[tokio::test(flavor = "multi_thread")]
 async fn open_ended_ranges_that_stop_early() {
@@ -143,7 +143,7 @@ async fn open_ended_ranges_that_stop_early() {
     sent_once(&origin, &path, &content);
 }
 
-/// Issue 3 item 4: "a fill outlives its clients".
+/// "a fill outlives its clients".
 #[tokio::test]
 async fn clients_that_hang_up_do_not_stop_the_fill() {
     let (origin, proxy, path, content) = fixture(4 * MIB).await;
@@ -164,7 +164,7 @@ async fn clients_that_hang_up_do_not_stop_the_fill() {
     proxy.client().pull_blob(&path, &content).await;
 }
 
-/// Issue 3 item 4: each at its own pace: who reads nothing holds up nobody.
+/// Each at its own pace: who reads nothing holds up nobody.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_reads_nothing_slows_nobody() {
     let (origin, proxy, path, content) = fixture(64 * MIB).await;
@@ -181,7 +181,7 @@ async fn a_client_that_reads_nothing_slows_nobody() {
     sent_once(&origin, &path, &content);
 }
 
-/// Issue 3 item 4: manifests too are asked for once.
+/// Manifests too are asked for once.
 #[tokio::test]
 async fn a_cold_manifest_is_fetched_once() {
     let origin = Origin::start().await;
@@ -206,7 +206,7 @@ async fn a_cold_manifest_is_fetched_once() {
     assert!(origin.requests().len() <= 2, "{:#?}", origin.requests());
 }
 
-/// Design §5, Belonging: content held for one repository is not downloaded again for another, only asked after; and
+/// Content held for one repository is not downloaded again for another, only asked after; and
 /// is not served for a repository that does not have it.
 #[tokio::test]
 async fn another_repository_shares_the_bytes_but_not_the_right() {

@@ -4,7 +4,7 @@ use longshore_tests::{Bearer, Client, Content, Fault, On, Origin, Proxy, media};
 
 const PREFIX: &str = "/v2/library/app";
 
-/// `clients.md` R8 and R10: what upstream is asked for does not depend on the client.
+/// What upstream is asked for does not depend on the client.
 #[tokio::test]
 async fn upstream_is_asked_in_one_way() {
     let origin = Origin::start().await;
@@ -46,7 +46,7 @@ async fn upstream_is_asked_in_one_way() {
     assert_eq!(by_digest.header("content-type"), Some(media::OCI_INDEX));
 }
 
-/// Issue 3 item 3: "bearer … challenges learnt from any 401 (and from `/v2/` when the object's 401 has none), token
+/// "bearer … challenges learnt from any 401 (and from `/v2/` when the object's 401 has none), token
 /// cache with one exchange in flight".
 #[tokio::test]
 async fn bearer_tokens_are_exchanged_once() {
@@ -105,7 +105,7 @@ async fn bearer_tokens_are_exchanged_once() {
     }
 }
 
-/// Issue 3 item 3: Basic; and secrets are never written down.
+/// Basic; and secrets are never written down.
 #[tokio::test]
 async fn basic_credentials_of_the_configuration() {
     let origin = Origin::start().await;
@@ -125,7 +125,7 @@ async fn basic_credentials_of_the_configuration() {
     assert!(!log.contains("YW5uOnMzY3IzdC13b3Jk"), "{log}");
 }
 
-/// Issue 3 item 3: "redirects followed by hand with `Authorization` dropped across origins and relative `Location`s".
+/// "redirects followed by hand with `Authorization` dropped across origins and relative `Location`s".
 /// The storage refuses a request with `Authorization`. Queries of URLs are not logged (item 7).
 #[tokio::test]
 async fn redirects_to_storage() {
@@ -187,7 +187,7 @@ async fn redirects_to_storage() {
     );
 }
 
-/// Issue 3 item 3: "responses without digest header, without Content-Length, chunked"; HEAD refused as by some registries.
+/// "responses without digest header, without Content-Length, chunked"; HEAD refused as by some registries.
 #[tokio::test]
 async fn registries_with_habits() {
     for habit in [
@@ -230,7 +230,7 @@ async fn registries_with_habits() {
     }
 }
 
-/// Issue 3 item 3: endpoints in order; a mirror's 404 only means the next one.
+/// Endpoints in order; a mirror's 404 only means the next one.
 #[tokio::test]
 async fn endpoints_are_asked_in_order() {
     let (mirror, origin) = (Origin::start().await, Origin::start().await);

@@ -94,6 +94,15 @@ impl Download {
     /// When the connection was lost and could not be mended, or the registry sends more than the blob has. After an
     /// error the next call tries to go on.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
+        let next = self.next().await;
+        if next.is_err() {
+            // Whoever starts anew is better served elsewhere.
+            self.distrust();
+        }
+        next
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
             if self.done {
                 return Ok(None);
@@ -194,7 +203,6 @@ impl Download {
                 found: end,
             };
             let error = host.map(|contact| Error::misbehaved(contact.host(), fault));
-            self.distrust();
             self.body = None;
             return Err(error.unwrap_or_else(|| Error::config("endpoints", "none")));
         }

@@ -106,7 +106,7 @@ impl Store {
             canonical: canonical.clone(),
             ask: Arc::clone(&ask),
             held,
-            permit_within: policy.answer_within,
+            permit_within: permit_within(policy),
             size,
             outcome,
         };
@@ -128,7 +128,7 @@ impl Store {
         if let Some(Err(error)) = store.remembered(&Question::Blob(canonical.clone())) {
             return Err(error);
         }
-        let (follower, leads) = store.fill(canonical, &ask, salvage, policy.answer_within);
+        let (follower, leads) = store.fill(canonical, &ask, salvage, permit_within(policy));
         if !leads && follower.fill().canonical.named() != canonical.named() {
             store
                 .confirm(canonical, known.as_deref(), policy, &ask)
@@ -301,4 +301,9 @@ pub(crate) async fn pass(ask: &AskBlob, size: Option<u64>) -> Result<Source, Err
         BlobAnswer::Has(_) => Err(Error::GivenUp),
         BlobAnswer::Refused(refusal) => Err(refusal.into()),
     }
+}
+
+/// How long a fill may wait for its permit: a little less than its first client waits, which then hears why.
+fn permit_within(policy: &Policy) -> Duration {
+    policy.answer_within * 4 / 5
 }
