@@ -1,6 +1,6 @@
 //! The upstreams at run time: what the store's questions mean to the puller, and what the puller's errors mean to the store.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -34,8 +34,9 @@ struct Entry {
 }
 
 enum Known {
-    One(Puller),
-    /// Hosts of a wildcard, made when they are first asked for.
+    /// Made when it is first asked for.
+    One(OnceLock<Puller>),
+    /// Those of a wildcard, each made when it is first asked for.
     Hosts(Cache<Box<str>, Puller>),
 }
 
@@ -57,8 +58,15 @@ impl Upstreams {
             let known = if configured.endpoints.is_empty() {
                 Known::Hosts(Cache::new(WILDCARD_HOSTS_MAX))
             } else {
-                Known::One(puller(&configured, &configured.name, id, &metrics)?)
+                Known::One(OnceLock::new())
             };
+            // Reading the system's certificates takes time: only what may be configured wrongly is made at the start.
+            if let Known::One(one) = &known
+                && (configured.credentials.is_some() || configured.ca.is_some())
+            {
+                let made = puller(&configured, &configured.name, id, &metrics)?;
+                one.get_or_init(|| made);
+            }
             Ok(Entry {
                 id,
                 configured,
@@ -78,14 +86,21 @@ impl Upstreams {
     /// The upstream of a repository.
     pub(crate) fn find(&self, id: UpstreamId, named: &Named) -> Result<Upstream, Error> {
         let entry = self.entry(id)?;
+        let make = || puller(&entry.configured, named.domain(), id, &entry.metrics);
+        // Of two that are made at once, both requests take the same one.
         let puller = match &entry.known {
-            Known::One(puller) => puller.clone(),
+            Known::One(one) => match one.get() {
+                Some(puller) => puller.clone(),
+                None => {
+                    let made = make()?;
+                    one.get_or_init(|| made).clone()
+                }
+            },
             Known::Hosts(hosts) => match hosts.get(named.domain()) {
                 Some(puller) => puller,
                 None => {
-                    let puller = puller(&entry.configured, named.domain(), id, &entry.metrics)?;
-                    hosts.insert(named.domain().into(), puller.clone());
-                    puller
+                    let made = make()?;
+                    hosts.get_with(named.domain().into(), || made)
                 }
             },
         };
