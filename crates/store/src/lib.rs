@@ -8,6 +8,31 @@
 //!
 //! One gate for trust: bytes become visible only through a commit that checked digest and size; a reader of a blob that
 //! is still landing never gets its last bytes before that.
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use futures_util::{FutureExt, StreamExt, stream};
+//! use longshore_reference::{Canonical, Digest, Named};
+//! use longshore_store::{AskBlob, BlobAnswer, Options, Policy, Source, Store};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! // An upstream that gives these bytes, whatever it is asked.
+//! let ask: AskBlob = Arc::new(|_| {
+//!     let chunks = stream::iter([Ok("hello".into())]).boxed();
+//!     async { BlobAnswer::Source(Source { size: Some(5), chunks, distrust: Box::new(|| {}) }) }.boxed()
+//! });
+//! let folder = tempfile::tempdir()?;
+//! let store = Store::open(Options::new(folder.path())).await?;
+//! let hello = Canonical::new(Named::new("registry.example", "app")?, Digest::sha256(b"hello"));
+//!
+//! let blob = store.blob(&hello, true, &Policy::default(), ask).await?;
+//! let mut reader = blob.read(1, Some(5));
+//! assert_eq!(reader.chunk().await?.as_deref(), Some(&b"ello"[..]));
+//! # Ok(())
+//! # }
+//! ```
 #![forbid(unsafe_code)]
 
 mod answer;
