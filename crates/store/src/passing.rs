@@ -110,3 +110,90 @@ impl Passing {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    const MIB: u64 = 1 << 20;
+
+    /// What a reader of a part gets, and how it ends; and how often upstream was distrusted.
+    async fn pass(
+        right: &[u8],
+        sent: &[u8],
+        size: Option<u64>,
+        start: u64,
+        end: Option<u64>,
+    ) -> (Vec<u8>, Result<(), Error>, usize) {
+        let chunks: Vec<_> = sent
+            .chunks(100_000)
+            .map(|chunk| Ok(Bytes::copy_from_slice(chunk)))
+            .collect();
+        let distrusted = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&distrusted);
+        let source = Source {
+            size,
+            chunks: futures_util::stream::iter(chunks).boxed(),
+            distrust: Box::new(move || {
+                count.fetch_add(1, Ordering::SeqCst);
+            }),
+        };
+        let mut passing = Passing::new(Digest::sha256(right), source, size, start);
+        let mut got = Vec::new();
+        let ended = loop {
+            // As a reader does: it stops asking at the end of its part.
+            if end.is_some_and(|end| start + got.len() as u64 >= end) {
+                break Ok(());
+            }
+            match passing.chunk(end).await {
+                Ok(Some(bytes)) => got.extend_from_slice(&bytes),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        (got, ended, distrusted.load(Ordering::SeqCst))
+    }
+
+    #[tokio::test]
+    async fn right_bytes_pass_whole_and_in_part() {
+        for len in [0, 10, MIB, 3 * MIB] {
+            let bytes: Vec<u8> = (0..len).map(|at| (at % 251) as u8).collect();
+            for size in [Some(len), None] {
+                for (start, end) in [(0, len), (len / 3, len), (len / 3, len / 2)] {
+                    let (got, ended, distrusted) =
+                        pass(&bytes, &bytes, size, start, Some(end)).await;
+                    assert!(
+                        ended.is_ok() && distrusted == 0,
+                        "{len} {size:?} {start}..{end}"
+                    );
+                    assert_eq!(got, bytes[start as usize..end as usize]);
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn wrong_bytes_never_end_well() {
+        let right = vec![7; 3 * MIB as usize];
+        let mut wrong = right.clone();
+        wrong[5] = 8;
+        for (sent, size) in [
+            (&wrong[..], Some(3 * MIB)),
+            (&wrong[..], None),
+            (&right[..2 * MIB as usize], Some(3 * MIB)),
+            (&right[..2 * MIB as usize], None),
+        ] {
+            let (got, ended, distrusted) = pass(&right, sent, size, 0, None).await;
+            assert!(matches!(ended, Err(Error::Mismatch { .. })), "{ended:?}");
+            assert!(got.len() as u64 <= sent.len() as u64 - HELD_BACK);
+            assert_eq!(distrusted, 1);
+        }
+        let (got, ended, _) = pass(b"right", b"wrong", Some(5), 0, None).await;
+        assert!(
+            got.is_empty() && ended.is_err(),
+            "small ones are verified first"
+        );
+    }
+}

@@ -292,6 +292,21 @@ async fn a_fill_that_nobody_reads_makes_room() {
     assert_eq!(read(&blob, 0, None).await.unwrap(), two);
 }
 
+#[tokio::test]
+async fn without_room_a_blob_passes_and_nothing_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, bytes) = (store(&folder).await, content(2 * MIB));
+    let (canonical, sent) = (canonical("app", &bytes), bytes.clone());
+    // No disk has room for what is announced. It never comes, so the last bytes stay held back.
+    let upstream = Upstream::new(move |_| Ok((Some(1 << 60), chunked(&sent))));
+    let blob = open(&store, &canonical, &upstream).await.unwrap();
+    assert_eq!(blob.outcome(), Outcome::Bypass);
+    let (got, error) = read(&blob, 0, None).await.unwrap_err();
+    assert!(matches!(error, Error::Mismatch { .. }), "{error:?}");
+    assert_eq!(got, bytes[..2 * MIB - 4096]);
+    assert_eq!(store.usage().objects, 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn no_permit_in_time_is_busy() {
     let folder = tempfile::tempdir().unwrap();
