@@ -152,13 +152,20 @@ async fn a_registry_that_restarts() {
     let Fixture { origin, blob, path } = fixture().await;
     let gate = Gate::new();
     origin.order(On::get(&path), [Fault::Stall(1000, gate.clone())]);
-    let upstream = upstream(&[&origin]);
+    let (failed, mut failures) = tokio::sync::mpsc::unbounded_channel();
+    let mut config = config(&[&origin]);
+    config.observer = std::sync::Arc::new(move |event| {
+        if matches!(event, longshore_puller::Event::Request { code: None, .. }) {
+            // Nobody listens any more once the registry is back.
+            let _ = failed.send(());
+        }
+    });
+    let upstream = Upstream::new(config).unwrap();
     let mut download = upstream.blob(&blob, 0, None).await.unwrap();
     gate.reached().await;
     origin.stop().await;
     let restart = async {
-        // Let at least one attempt fail.
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        failures.recv().await.expect("an attempt fails first");
         origin.restart().await;
     };
     let (bytes, ()) = tokio::join!(read(&mut download), restart);
