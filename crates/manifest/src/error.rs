@@ -162,6 +162,22 @@ pub enum Error {
         /// The id as it was written.
         id: Box<str>,
     },
+    /// A v1 image says it is another one.
+    #[error("image {expected} says it is {found}")]
+    ImageIdMismatch {
+        /// The id under which it is known.
+        expected: Box<str>,
+        /// The id inside.
+        found: Box<str>,
+    },
+    /// A v1 image consists of too many.
+    #[error("{images} images in one where at most {images_max} are taken")]
+    TooManyImages {
+        /// How many there are.
+        images: usize,
+        /// The limit, see [`IMAGES_MAX`](crate::v1::IMAGES_MAX).
+        images_max: usize,
+    },
     /// A v1 image is in a chain more than once, with others between.
     #[error("ID {id} appears multiple times in manifest")]
     RepeatedId {

@@ -61,6 +61,8 @@ pub enum MediaType {
     OciForeignLayerGzip,
     /// OCI layer that registries do not distribute, a tar compressed with zstd.
     OciForeignLayerZstd,
+    /// A v1 image with its ancestors, see [`Ancestry`](crate::v1::Ancestry). No registry serves it.
+    V1Ancestry,
     /// Anything else, as it was written; may be empty.
     Other(Box<str>),
 }
@@ -114,6 +116,7 @@ impl MediaType {
             Self::OciForeignLayerZstd => {
                 "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd"
             }
+            Self::V1Ancestry => "application/vnd.longshore.image.ancestry.v1+json",
             Self::Other(other) => other,
         }
     }
@@ -180,7 +183,7 @@ impl fmt::Display for MediaType {
 }
 
 /// Every known type by its text, the frequent ones first.
-const KNOWN: [(&str, MediaType); 20] = [
+const KNOWN: [(&str, MediaType); 21] = [
     (
         "application/vnd.oci.image.layer.v1.tar+gzip",
         MediaType::OciLayerGzip,
@@ -257,6 +260,10 @@ const KNOWN: [(&str, MediaType); 20] = [
     (
         "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd",
         MediaType::OciForeignLayerZstd,
+    ),
+    (
+        "application/vnd.longshore.image.ancestry.v1+json",
+        MediaType::V1Ancestry,
     ),
 ];
 

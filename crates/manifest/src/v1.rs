@@ -3,10 +3,12 @@
 //! Everything is written as Docker's tools, which are in Go, write it, byte for byte: the digests
 //! of images are made of these bytes.
 
+mod ancestry;
 mod image;
 
 use longshore_reference::Digest;
 
+pub use self::ancestry::{Ancestry, IMAGES_MAX, ImageId};
 use self::image::Image;
 use crate::{DiffId, Error, History, go_json, go_json::Object, wire};
 
