@@ -148,6 +148,7 @@ fn of_store(error: &Stored, kind: Kind, limited: RateLimitStatus) -> Told {
             "upstream sent wrong content a moment ago: start again from the first byte",
         ),
         Stored::Busy => busy("too many downloads at once"),
+        Stored::Converting => busy("the image is being converted"),
         Stored::GivenUp => busy("the download was given up"),
         Stored::NoRoom { .. } => busy("no room on disk"),
         Stored::Local { .. } => busy("the disk of this mirror fails"),

@@ -265,7 +265,7 @@ impl Inner {
                 BlobAnswer::Has(size) => {
                     let record = ContentRecord {
                         size,
-                        media_type: None,
+                        ..ContentRecord::default()
                     };
                     store.records.put_content(&key, record).await;
                     Ok(size)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use longshore_manifest::{MANIFEST_BYTES_MAX, Manifest, Role};
+use longshore_manifest::{MANIFEST_BYTES_MAX, Manifest, MediaType, Role};
 use longshore_reference::{Canonical, Digest, Named};
 
 use crate::answer::Fetched;
@@ -32,26 +32,28 @@ impl Inner {
             return Err(misbehaved("the manifest is larger than 4 MiB").into());
         }
         let media_type = media_type_of(media_type.as_deref(), &bytes);
-        if self.manifests.get(&digest).is_none() {
+        let stored = Digest::of(digest.algorithm(), &bytes);
+        if self.manifests.get(&stored).is_none() {
             let content = bytes.clone();
             let kept = self.local.run(move |local| {
-                if local.open_blob(&digest)?.is_some() {
+                if local.open_blob(&stored)?.is_some() {
                     return Ok(None);
                 }
-                let mut ingest = Ingest::start(local, digest)?;
+                let mut ingest = Ingest::start(local, stored)?;
                 ingest.append(&content)?;
                 ingest.hash(&[content]);
                 ingest.commit().map(Some)
             });
             match kept.await {
-                Ok(Some(size)) => self.committed(digest, size),
+                Ok(Some(size)) => self.committed(stored, size),
                 Ok(None) => {}
                 Err(cause) => tracing::error!(%digest, %cause, "manifest could not be kept"),
             }
-            self.manifests.insert(digest, bytes.clone());
+            self.manifests.insert(stored, bytes.clone());
         }
+        let stored = (stored != digest).then_some(stored);
         self.records
-            .put_contents(belonging(named, digest, &media_type, &bytes))
+            .put_contents(belonging(named, digest, stored, &media_type, &bytes))
             .await;
         Ok(Held {
             bytes,
@@ -104,10 +106,22 @@ impl Inner {
         Some(bytes)
     }
 
+    /// Bytes and media type of a manifest that belongs to the repository.
+    pub(crate) async fn load_known(&self, canonical: &Canonical) -> Option<(Bytes, Arc<str>)> {
+        let record = self.records.content(canonical).await?;
+        let media_type = record.media_type.clone()?;
+        let stored = record.stored.unwrap_or_else(|| canonical.digest());
+        Some((self.load_manifest(&stored).await?, media_type))
+    }
+
     /// Whether all that a client would pull is held: config and layers of an image, one whole child of an index.
     pub(crate) async fn is_whole(&self, named: &Named, held: Held) -> bool {
         let mut next = vec![(held.bytes, held.media_type)];
         while let Some((bytes, media_type)) = next.pop() {
+            if *media_type == *MediaType::V1Ancestry.as_str() {
+                next.extend(self.made_of(named, &Digest::sha256(&bytes)).await);
+                continue;
+            }
             let Ok(manifest) = Manifest::decode(Some(&media_type), bytes) else {
                 continue;
             };
@@ -118,16 +132,7 @@ impl Inner {
                     Role::Manifest => {
                         is_index = true;
                         let canonical = Canonical::new(named.clone(), child.descriptor.digest);
-                        let media_type = self
-                            .records
-                            .content(&canonical)
-                            .await
-                            .and_then(|record| record.media_type.clone());
-                        if let (Some(media_type), Some(bytes)) =
-                            (media_type, self.load_manifest(&canonical.digest()).await)
-                        {
-                            next.push((bytes, media_type));
-                        }
+                        next.extend(self.load_known(&canonical).await);
                     }
                     // A foreign layer comes from elsewhere, a subject need not exist.
                     _ => {}
@@ -171,12 +176,15 @@ impl Inner {
 fn belonging(
     named: &Named,
     digest: Digest,
+    stored: Option<Digest>,
     media_type: &Arc<str>,
     bytes: &Bytes,
 ) -> Vec<(Canonical, ContentRecord)> {
     let itself = ContentRecord {
         size: Some(bytes.len() as u64),
         media_type: Some(Arc::clone(media_type)),
+        stored,
+        origin: None,
     };
     let mut contents = vec![(Canonical::new(named.clone(), digest), itself)];
     // One that cannot be understood is served by its digest all the same; it names nothing.
@@ -194,14 +202,27 @@ fn belonging(
         let record = ContentRecord {
             size: descriptor.size,
             media_type,
+            ..ContentRecord::default()
         };
         contents.push((Canonical::new(named.clone(), descriptor.digest), record));
     }
     contents
 }
 
+/// What a manifest is known by: the sha256 of its bytes, but of a signed schema 1 manifest that of its payload.
+pub(crate) fn known_by(fetched: &Fetched) -> Digest {
+    let bytes = &fetched.bytes;
+    let media_type = media_type_of(fetched.media_type.as_deref(), bytes);
+    if *media_type == *MediaType::Schema1Signed.as_str()
+        && let Ok(manifest) = Manifest::decode(Some(&media_type), bytes.clone())
+    {
+        return manifest.digest();
+    }
+    Digest::sha256(bytes)
+}
+
 /// The media type to serve: what upstream said, unless that says nothing; then what the document says.
-fn media_type_of(given: Option<&str>, bytes: &[u8]) -> Arc<str> {
+pub(crate) fn media_type_of(given: Option<&str>, bytes: &[u8]) -> Arc<str> {
     let empty = [
         "",
         "text/plain",

@@ -99,6 +99,9 @@ pub enum Error {
     /// The fill was given up: shutdown, or its place was wanted while nobody read it.
     #[error("fill given up")]
     GivenUp,
+    /// A legacy image is being converted: it goes on, and the next request may find it ready.
+    #[error("the image is being converted")]
+    Converting,
     /// A kept copy exists, but upstream fails and parts of the image are not held: pulling it would break half-way.
     #[error("the kept copy is not whole")]
     NotWhole {

@@ -324,10 +324,9 @@ impl Job {
         let digest = self.fill.digest();
         match self.store.local.run(move |_| ingest.commit()).await {
             Ok(size) => {
-                let media_type = record.and_then(|record| record.media_type);
                 let record = ContentRecord {
                     size: Some(size),
-                    media_type,
+                    ..record.unwrap_or_default()
                 };
                 self.store
                     .records

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use longshore_reference::{Digest, Hasher};
+use longshore_reference::{Algorithm, Digest, Hasher};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
@@ -18,7 +18,8 @@ use crate::local::Local;
 #[derive(Debug)]
 pub(crate) struct Ingest {
     local: Local,
-    digest: Digest,
+    /// What the bytes must be; `None` where only they can tell.
+    digest: Option<Digest>,
     path: PathBuf,
     file: Arc<File>,
     hasher: Hasher,
@@ -29,13 +30,22 @@ pub(crate) struct Ingest {
 impl Ingest {
     /// Starts a write of the digest's bytes.
     pub(crate) fn start(local: &Local, digest: Digest) -> io::Result<Self> {
+        Self::begin(local, Some(digest), digest.algorithm())
+    }
+
+    /// Starts a write of bytes whose sha256 is not known before they are there.
+    pub(crate) fn start_unnamed(local: &Local) -> io::Result<Self> {
+        Self::begin(local, None, Algorithm::Sha256)
+    }
+
+    fn begin(local: &Local, digest: Option<Digest>, algorithm: Algorithm) -> io::Result<Self> {
         let (path, file) = local.create_spooled()?;
         Ok(Self {
             local: local.clone(),
             digest,
             path,
             file: Arc::new(file),
-            hasher: digest.algorithm().hasher(),
+            hasher: algorithm.hasher(),
             len: 0,
             committed: false,
         })
@@ -88,14 +98,15 @@ impl Ingest {
     /// # Errors
     /// Refuses bytes that are not the digest's: this is the one gate through which content becomes visible.
     pub(crate) fn commit(mut self) -> io::Result<u64> {
-        if self.found() != self.digest {
+        let found = self.found();
+        if self.digest.is_some_and(|digest| digest != found) {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
                 "commit of unverified bytes",
             ));
         }
         self.local
-            .commit(&self.path, &self.file, &layout::blob(&self.digest))?;
+            .commit(&self.path, &self.file, &layout::blob(&found))?;
         self.committed = true;
         Ok(self.len)
     }

@@ -5,12 +5,14 @@
 //! blobs/<algorithm>/<2 hex>/<hex>                     verified content, manifests included
 //! repositories/<domain>/<path>/_tags/<tag>            what a tag stood for, and when upstream last said so
 //! repositories/<domain>/<path>/_content/<alg>/<hex>   that this digest belongs to this repository
+//! repositories/<domain>/<path>/_made/<format>/<hex>   what the legacy document with this sha256 was made into
+//! repositories/<domain>/<path>/_layers/<source>       what is inside a layer of a legacy image
 //! spool/<process>/                                    writes under way, locked by their process   (local only)
 //! quarantine/<algorithm>-<hex>                        files that could not be read or were not whole   (local only)
 //! ```
-//! A component of a repository's path starts with a letter or a digit, so `_tags` and `_content` can never be one.
+//! A component of a repository's path starts with a letter or a digit, so `_tags` can never be one.
 
-use longshore_reference::{Canonical, Digest, Tagged};
+use longshore_reference::{Canonical, Digest, Named, Tagged};
 
 /// Name of the marker file.
 pub(crate) const MARKER: &str = "longshore-store";
@@ -50,6 +52,26 @@ pub(crate) fn content(canonical: &Canonical) -> String {
         named.path(),
         digest.algorithm().as_str(),
         &*digest.hex()
+    )
+}
+
+/// Key of the record of what a legacy document was made into.
+pub(crate) fn made(named: &Named, of: &Digest, format: &str) -> String {
+    format!(
+        "repositories/{}/{}/_made/{format}/{}",
+        named.domain(),
+        named.path(),
+        &*of.hex()
+    )
+}
+
+/// Key of the record of what is inside a layer; `source` is a digest or the id of a v1 image.
+pub(crate) fn layer(named: &Named, source: &str) -> String {
+    let source = source.replace(':', "-");
+    format!(
+        "repositories/{}/{}/_layers/{source}",
+        named.domain(),
+        named.path()
     )
 }
 

@@ -48,6 +48,7 @@ mod flights;
 mod freshness;
 mod ingest;
 mod layout;
+mod legacy;
 mod local;
 mod manifest;
 mod outcome;
@@ -62,6 +63,7 @@ pub use answer::{Answer, Ask, AskBlob, AskManifest, BlobAnswer, BlobAsk, Fetched
 pub use blob::Blob;
 pub use error::{Cause, Error, Refusal};
 pub use freshness::{OnDeleted, OnDenied, Policy};
+pub use legacy::Origin;
 pub use manifest::Held;
 pub use outcome::Outcome;
 pub use reader::BlobReader;

@@ -8,9 +8,10 @@ use longshore_reference::{Canonical, Digest, Reference, Tagged};
 use tokio::time::timeout_at;
 
 use crate::answer::{Answer, Ask, AskManifest, Fetched};
-use crate::documents::is_json_object;
+use crate::documents::{is_json_object, known_by};
 use crate::error::{Error, Refusal};
 use crate::freshness::{Policy, Verdict, after_refusal, is_fresh, remembered_for};
+use crate::legacy::is_legacy;
 use crate::outcome::Outcome;
 use crate::records::{TagRecord, seconds};
 use crate::store::{Inner, Question, Store};
@@ -132,14 +133,7 @@ impl Store {
         ask: impl FnOnce() -> AskManifest,
     ) -> Result<Held, Error> {
         let store = &self.0;
-        let known = store
-            .records
-            .content(canonical)
-            .await
-            .and_then(|record| record.media_type.clone());
-        if let Some(media_type) = known
-            && let Some(bytes) = store.load_manifest(&canonical.digest()).await
-        {
+        if let Some((bytes, media_type)) = store.load_known(canonical).await {
             let (digest, outcome) = (canonical.digest(), Outcome::Hit);
             return Ok(Held {
                 bytes,
@@ -178,7 +172,9 @@ impl Inner {
     /// What is kept of a tag: its record and the manifest's bytes.
     async fn kept(&self, tagged: &Tagged) -> Option<Kept> {
         let record = self.records.tag(tagged).await?;
-        let bytes = self.load_manifest(&record.digest).await?;
+        let bytes = self
+            .load_manifest(&record.stored.unwrap_or(record.digest))
+            .await?;
         Some(Kept { record, bytes })
     }
 
@@ -282,11 +278,11 @@ impl Inner {
         let digest =
             digest.filter(|digest| digest.algorithm() == longshore_reference::Algorithm::Sha256)?;
         let canonical = Canonical::new(tagged.named().clone(), digest);
-        let media_type = self.records.content(&canonical).await?.media_type.clone()?;
-        let bytes = self.load_manifest(&digest).await?;
+        let (bytes, media_type) = self.load_known(&canonical).await?;
         let record = TagRecord {
             upstream_digest: Some(digest),
             digest,
+            stored: self.records.content(&canonical).await?.stored,
             media_type: Arc::clone(&media_type),
             size: bytes.len() as u64,
             checked: seconds((self.clock)()),
@@ -312,7 +308,10 @@ impl Inner {
         if !is_json_object(&fetched.bytes) {
             return Err(misbehaved("the manifest is no JSON object").into());
         }
-        if let Some(expected) = fetched.digest {
+        let digest = known_by(&fetched);
+        let stored = Digest::sha256(&fetched.bytes);
+        // What is said of a legacy document's digest is not held against it: only its own checks count.
+        if let Some(expected) = fetched.digest.filter(|_| !is_legacy(&fetched)) {
             let found = Digest::of(expected.algorithm(), &fetched.bytes);
             if found != expected {
                 return Err(Error::Mismatch {
@@ -321,12 +320,12 @@ impl Inner {
                 });
             }
         }
-        let digest = Digest::sha256(&fetched.bytes);
         let upstream_digest = fetched.digest;
         let held = self.keep_manifest(tagged.named(), digest, fetched).await?;
         let record = TagRecord {
             upstream_digest,
             digest,
+            stored: (stored != digest).then_some(stored),
             media_type: Arc::clone(&held.media_type),
             size: held.bytes.len() as u64,
             checked: seconds((self.clock)()),
@@ -371,7 +370,7 @@ impl Inner {
         match ask(Ask::Fetch).await {
             Answer::Body(fetched) => {
                 let found = Digest::of(digest.algorithm(), &fetched.bytes);
-                if found != digest {
+                if found != digest && known_by(&fetched) != digest {
                     return Err(Error::Mismatch {
                         expected: digest,
                         found: format!("digest {found}"),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::bucket::Bucket;
 use crate::layout;
+use crate::legacy::Origin;
 use crate::local::Local;
 
 /// Records of each kind that are kept in memory.
@@ -25,8 +26,11 @@ const REWRITTEN_AFTER: Duration = Duration::from_secs(3600);
 pub(crate) struct TagRecord {
     /// The digest as upstream's header gave it: what a check compares.
     pub(crate) upstream_digest: Option<Digest>,
-    /// The sha256 of the bytes.
+    /// What the manifest is known by: the sha256 of its bytes, or of a signed schema 1 manifest's payload.
     pub(crate) digest: Digest,
+    /// Where the bytes are, if not under that digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stored: Option<Digest>,
     pub(crate) media_type: Arc<str>,
     /// Bytes of the manifest.
     pub(crate) size: u64,
@@ -51,6 +55,12 @@ pub(crate) struct ContentRecord {
     /// Set for manifests only: what is no manifest is never loaded as one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) media_type: Option<Arc<str>>,
+    /// Where a manifest's bytes are, if not under this digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) stored: Option<Digest>,
+    /// Set for content that no upstream gives by its digest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) origin: Option<Origin>,
 }
 
 impl ContentRecord {
@@ -59,6 +69,8 @@ impl ContentRecord {
         Self {
             size: self.size.or_else(|| before?.size),
             media_type: self.media_type.or_else(|| before?.media_type.clone()),
+            stored: self.stored.or_else(|| before?.stored),
+            origin: self.origin.or_else(|| before?.origin.clone()),
         }
     }
 }
@@ -145,6 +157,11 @@ impl Records {
         Some(record)
     }
 
+    /// What is known of a digest in a repository without a look at the disk.
+    pub(crate) fn seen(&self, canonical: &Canonical) -> Option<Arc<ContentRecord>> {
+        self.contents.get(canonical)
+    }
+
     /// Records that a digest belongs to a repository.
     pub(crate) async fn put_content(&self, canonical: &Canonical, record: ContentRecord) {
         self.put_contents(vec![(canonical.clone(), record)]).await;
@@ -186,6 +203,16 @@ impl Records {
             (Ok(_), None) => {}
             (Err(cause), _) => tracing::warn!(%cause, "records could not be written"),
         }
+    }
+
+    /// A record that is written once and looked up seldom: not kept in memory.
+    pub(crate) async fn other<T: DeserializeOwned>(&self, key: String) -> Option<T> {
+        self.read(key).await
+    }
+
+    /// Writes a record of [`other`](Self::other).
+    pub(crate) async fn put_other<T: Serialize>(&self, key: String, record: &T) {
+        self.write(key, record).await;
     }
 
     async fn read<T: DeserializeOwned>(&self, key: String) -> Option<T> {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use longshore_manifest::convert::LayerBlob;
 use longshore_reference::{Canonical, Digest, Named, Reference};
 use moka::sync::Cache;
 use tokio::time::Instant;
@@ -20,6 +21,7 @@ use crate::chunks::Budget;
 use crate::error::{Error, Refusal};
 use crate::fills::Fills;
 use crate::flights::Flights;
+use crate::legacy::Wanted;
 use crate::local::Local;
 use crate::manifest::Held;
 use crate::records::Records;
@@ -28,6 +30,8 @@ use crate::records::Records;
 const DISTRUSTED_FOR: Duration = Duration::from_secs(30);
 /// Answers that are remembered for the next requests.
 const REMEMBERED_MAX: u64 = 50_000;
+/// Conversions whose results are known without a look at the disk.
+const MADE_IN_MEMORY: u64 = 10_000;
 
 /// What a store is opened with.
 pub struct Options {
@@ -122,6 +126,11 @@ pub(crate) struct Inner {
     /// Questions about manifests, and whether a repository has a blob that is held for another one.
     pub(crate) manifests_asked: Flights<Reference, Result<Held, Error>>,
     pub(crate) blobs_confirmed: Flights<Canonical, Result<Option<u64>, Refusal>>,
+    /// Legacy documents that are being converted, and what was made of them.
+    pub(crate) conversions: Flights<Wanted, Result<Held, Error>>,
+    pub(crate) made: Cache<Wanted, Digest>,
+    /// Layers of legacy images that are being looked into, by the key of their record.
+    pub(crate) layers_asked: Flights<String, Result<LayerBlob, Error>>,
     /// Bytes of manifests by their digest.
     pub(crate) manifests: Cache<Digest, Bytes>,
     pub(crate) remembered: Cache<Question, Remembered>,
@@ -177,6 +186,9 @@ impl Store {
             fills: Fills::new(options.fills_max),
             manifests_asked: Flights::new(tracker.clone()),
             blobs_confirmed: Flights::new(tracker.clone()),
+            conversions: Flights::new(tracker.clone()),
+            made: Cache::new(MADE_IN_MEMORY),
+            layers_asked: Flights::new(tracker.clone()),
             manifests: Cache::builder()
                 .weigher(|_, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX))
                 .max_capacity(options.manifest_memory_bytes)

@@ -1,0 +1,393 @@
+//! Legacy images: what an image of protocol v1 or a schema 1 manifest was made into for today's clients, and where the
+//! bytes of the result come from. How they are made is the caller's; that it is done once, and kept, is the store's.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use longshore_manifest::convert::{Converted, Format, LayerBlob};
+use longshore_manifest::{DiffId, MediaType};
+use longshore_reference::{Canonical, Digest, Named};
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use crate::answer::{Fetched, Source};
+use crate::documents::media_type_of;
+use crate::error::{Error, Refusal};
+use crate::ingest::Ingest;
+use crate::layout;
+use crate::manifest::{Held, misbehaved};
+use crate::outcome::Outcome;
+use crate::records::ContentRecord;
+use crate::store::{Inner, Store};
+
+/// Bytes of a layer that are written at once.
+const WRITTEN_AT_ONCE: usize = 256 << 10;
+/// How long a layer waits for its turn among the fills.
+const PERMIT_WITHIN: Duration = Duration::from_secs(60);
+
+/// Where content comes from that no upstream gives by its digest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Origin {
+    /// It is the layer of a v1 image.
+    V1Layer {
+        /// Id of the image, 64 hexadecimal digits.
+        id: Box<str>,
+    },
+    /// It was made of a legacy document of the same repository.
+    Made {
+        /// Digest of the document.
+        of: Digest,
+        /// What it was made into.
+        #[serde(with = "format")]
+        format: Format,
+    },
+}
+
+/// What is inside a layer, as it is recorded.
+#[derive(Serialize, Deserialize)]
+struct LayerRecord {
+    digest: Digest,
+    size: u64,
+    diff_id: Digest,
+    gzipped: bool,
+}
+
+impl From<LayerRecord> for LayerBlob {
+    fn from(record: LayerRecord) -> Self {
+        Self {
+            digest: record.digest,
+            size: record.size,
+            diff_id: DiffId::new(record.diff_id),
+            gzipped: record.gzipped,
+        }
+    }
+}
+
+impl From<LayerBlob> for LayerRecord {
+    fn from(layer: LayerBlob) -> Self {
+        Self {
+            digest: layer.digest,
+            size: layer.size,
+            diff_id: layer.diff_id.digest(),
+            gzipped: layer.gzipped,
+        }
+    }
+}
+
+/// What a document was made into, as it is recorded.
+#[derive(Serialize, Deserialize)]
+struct MadeRecord {
+    manifest: Digest,
+}
+
+/// A conversion: the document, and what it is made into.
+pub(crate) type Wanted = (Canonical, Format);
+
+impl Store {
+    /// What a legacy document was made into; by `make`, where that was not done yet. However many ask, it is made once,
+    /// and goes on when the time is over.
+    ///
+    /// # Errors
+    /// [`Error::Converting`] when it is not ready in time, else what `make` returns.
+    pub async fn made<W>(
+        &self,
+        document: &Canonical,
+        format: Format,
+        within: Duration,
+        make: impl FnOnce() -> W,
+    ) -> Result<Held, Error>
+    where
+        W: Future<Output = Result<Converted, Error>> + Send + 'static,
+    {
+        let store = &self.0;
+        if let Some(held) = store.made_before(document, format).await {
+            return Ok(held);
+        }
+        let wanted = (document.clone(), format);
+        let (flight, _) = store.conversions.join(&wanted, || {
+            let (store, wanted, work) = (Arc::clone(store), wanted.clone(), make());
+            async move {
+                let made = work.await;
+                let kept = match made {
+                    Ok(made) => store.keep_made(&wanted, made).await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = &kept {
+                    let document = &wanted.0;
+                    tracing::warn!(%document, error = error as &dyn std::error::Error, "conversion failed");
+                }
+                kept
+            }
+        });
+        match timeout(within, flight.answer()).await {
+            Ok(Some(result)) => result,
+            Ok(None) => Err(Error::GivenUp),
+            Err(_) => Err(Error::Converting),
+        }
+    }
+
+    /// Where a digest of a repository comes from, if no upstream gives it: for the closures that are asked about it.
+    /// Looks at memory alone, as the store has looked up all that it knows of content before it asks.
+    #[must_use]
+    pub fn origin(&self, canonical: &Canonical) -> Option<Origin> {
+        self.0.records.seen(canonical)?.origin.clone()
+    }
+
+    /// A manifest of a repository, if it is held.
+    pub async fn document(&self, canonical: &Canonical) -> Option<(Bytes, Arc<str>)> {
+        self.0.load_known(canonical).await
+    }
+
+    /// What is inside a layer of a legacy image: found out before, or by `find`, once however many ask. `source` is the
+    /// layer's digest, or the id of the v1 image that it belongs to.
+    ///
+    /// # Errors
+    /// What `find` returns.
+    pub async fn layer<W>(
+        &self,
+        named: &Named,
+        source: &str,
+        find: impl FnOnce() -> W,
+    ) -> Result<LayerBlob, Error>
+    where
+        W: Future<Output = Result<LayerBlob, Error>> + Send + 'static,
+    {
+        let key = layout::layer(named, source);
+        if let Some(record) = self.0.records.other::<LayerRecord>(key.clone()).await {
+            return Ok(record.into());
+        }
+        let (flight, _) = self.0.layers_asked.join(&key, || {
+            let (store, key, find) = (Arc::clone(&self.0), key.clone(), find());
+            async move {
+                let found = find.await?;
+                store
+                    .records
+                    .put_other(key, &LayerRecord::from(found))
+                    .await;
+                Ok(found)
+            }
+        });
+        flight.answer().await.unwrap_or(Err(Error::GivenUp))
+    }
+
+    /// Keeps the layer of a v1 image: bytes whose digest is known when they are all there. `tap` sees them on their way.
+    /// Returns digest and size.
+    ///
+    /// # Errors
+    /// What the source fails with, a size that is not the source's, or a disk that fails.
+    pub async fn land<T>(
+        &self,
+        named: &Named,
+        id: &str,
+        source: Source,
+        tap: T,
+    ) -> Result<(Digest, u64, T), Error>
+    where
+        T: io::Write + Send + 'static,
+    {
+        let store = &self.0;
+        let failed = |cause| Error::local("keep the layer of", std::path::Path::new(id), cause);
+        let size = source.size;
+        let permit = store.fills.permit(PERMIT_WITHIN).await?;
+        let begun = store.local.run(move |local| {
+            let ingest = Ingest::start_unnamed(local)?;
+            ingest.reserve(size.unwrap_or(0))?;
+            Ok(ingest)
+        });
+        let mut landing = (begun.await.map_err(failed)?, tap);
+        let mut chunks = source.chunks;
+        loop {
+            let (mut batch, mut len) = (Vec::new(), 0);
+            while len < WRITTEN_AT_ONCE
+                && let Some(chunk) = chunks.next().await
+            {
+                let chunk: Bytes = chunk?;
+                len += chunk.len();
+                batch.push(chunk);
+            }
+            if batch.is_empty() {
+                break;
+            }
+            if size.is_some_and(|size| landing.0.len() + len as u64 > size) {
+                return Err(misbehaved("a layer is longer than it was said to be").into());
+            }
+            let (mut ingest, mut tap) = landing;
+            let written = store.local.run(move |_| {
+                for chunk in &batch {
+                    ingest.append(chunk)?;
+                    tap.write_all(chunk)?;
+                }
+                ingest.hash(&batch);
+                Ok((ingest, tap))
+            });
+            landing = written.await.map_err(|cause| match cause.kind() {
+                io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Refusal::Misbehaved {
+                    cause: Arc::new(cause),
+                }
+                .into(),
+                _ => failed(cause),
+            })?;
+        }
+        let (ingest, tap) = landing;
+        if size.is_some_and(|size| ingest.len() != size) {
+            return Err(misbehaved("a layer is shorter than it was said to be").into());
+        }
+        let digest = ingest.found();
+        let committed = store
+            .local
+            .run(move |local| match local.open_blob(&digest)? {
+                Some((_, size)) => Ok((size, false)),
+                None => ingest.commit().map(|size| (size, true)),
+            });
+        let (size, fresh) = committed.await.map_err(failed)?;
+        if fresh {
+            store.committed(digest, size);
+        }
+        let record = ContentRecord {
+            size: Some(size),
+            origin: Some(Origin::V1Layer { id: id.into() }),
+            ..ContentRecord::default()
+        };
+        let canonical = Canonical::new(named.clone(), digest);
+        store.records.put_content(&canonical, record).await;
+        drop(permit);
+        Ok((digest, size, tap))
+    }
+}
+
+impl Inner {
+    async fn made_before(&self, document: &Canonical, format: Format) -> Option<Held> {
+        let named = document.named();
+        let key = layout::made(named, &document.digest(), format::as_str(format));
+        let manifest = match self.made.get(&(document.clone(), format)) {
+            Some(manifest) => manifest,
+            None => self.records.other::<MadeRecord>(key).await?.manifest,
+        };
+        let canonical = Canonical::new(named.clone(), manifest);
+        let (bytes, media_type) = self.load_known(&canonical).await?;
+        self.made.insert((document.clone(), format), manifest);
+        Some(Held {
+            bytes,
+            media_type,
+            digest: manifest,
+            outcome: Outcome::Hit,
+        })
+    }
+
+    /// The manifests that a legacy document was made into.
+    pub(crate) async fn made_of(&self, named: &Named, document: &Digest) -> Vec<(Bytes, Arc<str>)> {
+        let document = Canonical::new(named.clone(), *document);
+        let mut made = Vec::new();
+        for format in [Format::Schema2, Format::Oci] {
+            if let Some(held) = self.made_before(&document, format).await {
+                made.push((held.bytes, held.media_type));
+            }
+        }
+        made
+    }
+
+    /// Keeps what was made, the configuration first: a manifest that is served can be pulled to its end.
+    async fn keep_made(self: &Arc<Self>, wanted: &Wanted, made: Converted) -> Result<Held, Error> {
+        let (document, format) = wanted;
+        let named = document.named();
+        let Converted {
+            config,
+            manifest,
+            media_type,
+        } = made;
+        let digest = Digest::sha256(&manifest);
+        let config_digest = self.keep_bytes(config.clone()).await?;
+        let fetched = Fetched {
+            bytes: manifest,
+            media_type: Some(media_type.as_str().to_owned()),
+            digest: Some(digest),
+        };
+        let held = self.keep_manifest(named, digest, fetched).await?;
+        let origin = Origin::Made {
+            of: document.digest(),
+            format: *format,
+        };
+        let record = |size: usize| ContentRecord {
+            size: Some(size as u64),
+            origin: Some(origin.clone()),
+            ..ContentRecord::default()
+        };
+        let contents = vec![
+            (
+                Canonical::new(named.clone(), config_digest),
+                record(config.len()),
+            ),
+            (
+                Canonical::new(named.clone(), digest),
+                record(held.bytes.len()),
+            ),
+        ];
+        self.records.put_contents(contents).await;
+        let key = layout::made(named, &document.digest(), format::as_str(*format));
+        let record = MadeRecord { manifest: digest };
+        self.records.put_other(key, &record).await;
+        self.made.insert(wanted.clone(), digest);
+        Ok(held)
+    }
+
+    /// Keeps a small blob.
+    async fn keep_bytes(self: &Arc<Self>, bytes: Bytes) -> Result<Digest, Error> {
+        let digest = Digest::sha256(&bytes);
+        let kept = self.local.run(move |local| {
+            if local.open_blob(&digest)?.is_some() {
+                return Ok(None);
+            }
+            let mut ingest = Ingest::start(local, digest)?;
+            ingest.append(&bytes)?;
+            ingest.hash(&[bytes]);
+            ingest.commit().map(Some)
+        });
+        let failed = |cause| Error::local("keep", std::path::Path::new(&digest.to_string()), cause);
+        if let Some(size) = kept.await.map_err(failed)? {
+            self.committed(digest, size);
+        }
+        Ok(digest)
+    }
+}
+
+/// Whether a manifest is of a kind whose digest a registry may state otherwise than by its bytes.
+pub(crate) fn is_legacy(fetched: &Fetched) -> bool {
+    let media_type = media_type_of(fetched.media_type.as_deref(), &fetched.bytes);
+    [MediaType::Schema1Signed, MediaType::V1Ancestry]
+        .iter()
+        .any(|legacy| *media_type == *legacy.as_str())
+}
+
+/// The format as records and keys have it.
+mod format {
+    use longshore_manifest::convert::Format;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn as_str(format: Format) -> &'static str {
+        match format {
+            Format::Schema2 => "schema2",
+            Format::Oci => "oci",
+        }
+    }
+
+    #[allow(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "the signature serde wants"
+    )]
+    pub(super) fn serialize<S: Serializer>(format: &Format, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(as_str(*format))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Format, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
+        [Format::Schema2, Format::Oci]
+            .into_iter()
+            .find(|format| as_str(*format) == text)
+            .ok_or_else(|| serde::de::Error::unknown_variant(&text, &["schema2", "oci"]))
+    }
+}
