@@ -1,5 +1,7 @@
 //! `WWW-Authenticate` (RFC 9110 section 11.6.1) as registries really write it (pure).
 
+use std::sync::Arc;
+
 use http::{HeaderMap, header::WWW_AUTHENTICATE};
 use url::Url;
 
@@ -16,21 +18,41 @@ pub(crate) enum Challenge {
     Basic,
 }
 
+/// What a response says about being let in.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Challenges {
+    /// The best challenge: Bearer with a usable realm, else Basic.
+    pub(crate) chosen: Option<Challenge>,
+    /// What a Bearer challenge found wrong with the token that was sent (RFC 6750 section 3): code and description for
+    /// logs, in one line, shortened.
+    pub(crate) complaint: Option<Arc<str>>,
+}
+
 impl Challenge {
-    /// The best challenge of a response: Bearer with a usable realm, else Basic.
+    /// The best challenge of a response.
     pub(crate) fn choose(headers: &HeaderMap) -> Option<Self> {
+        Challenges::read(headers).chosen
+    }
+}
+
+impl Challenges {
+    /// Everything in the `WWW-Authenticate` lines of a response.
+    pub(crate) fn read(headers: &HeaderMap) -> Self {
         let offers: Vec<Offer> = headers
             .get_all(WWW_AUTHENTICATE)
             .iter()
             .flat_map(|value| parse(&String::from_utf8_lossy(value.as_bytes())))
             .collect();
-        let bearer = offers.iter().find_map(Offer::bearer);
-        bearer.or_else(|| {
+        let basic = || {
             offers
                 .iter()
                 .any(|o| o.scheme == "basic")
-                .then_some(Self::Basic)
-        })
+                .then_some(Challenge::Basic)
+        };
+        Self {
+            chosen: offers.iter().find_map(Offer::bearer).or_else(basic),
+            complaint: offers.iter().find_map(Offer::complaint),
+        }
     }
 }
 
@@ -60,15 +82,31 @@ impl Offer {
         {
             return None;
         }
+        // Whoever names the realm does not choose what we log in with.
+        if !realm.username().is_empty() || realm.password().is_some() {
+            return None;
+        }
         Some(Challenge::Bearer {
             realm,
             service: self.param("service").map(str::to_owned),
             scope: self.param("scope").map(str::to_owned),
         })
     }
+
+    fn complaint(&self) -> Option<Arc<str>> {
+        let code = self.param("error").filter(|_| self.scheme == "bearer")?;
+        let parts = [Some(code), self.param("error_description")];
+        let text = parts.into_iter().flatten().collect::<Vec<_>>().join(": ");
+        let text: String = text
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(COMPLAINT_CHARS_MAX)
+            .collect();
+        Some(text.into())
+    }
 }
 
-/// All challenges of one header line. Never fails: what cannot be read is skipped.
+/// The challenges of one header line. Never fails: it stops at the first malformed piece and keeps what it has read.
 ///
 /// A word followed by `=` is a parameter of the challenge before it, any other word begins a challenge; commas,
 /// semicolons and spaces separate alike, because registries write all of them.
@@ -81,7 +119,7 @@ fn parse(line: &str) -> Vec<Offer> {
             .find(|c: char| is_separator(c) || c == '=')
             .unwrap_or(rest.len());
         let (word, after) = rest.split_at(end);
-        if word.is_empty() && after.is_empty() {
+        if word.is_empty() || !word.chars().all(is_word) {
             return offers;
         }
         let Some(value) = after.trim_start().strip_prefix('=') else {
@@ -92,38 +130,56 @@ fn parse(line: &str) -> Vec<Offer> {
             rest = after;
             continue;
         };
-        let (value, after) = take_value(value.trim_start());
-        if let (Some(offer), false) = (offers.last_mut(), word.is_empty()) {
-            offer.params.push((word.to_ascii_lowercase(), value));
-        }
+        let (Some((value, after)), Some(offer)) =
+            (take_value(value.trim_start()), offers.last_mut())
+        else {
+            return offers;
+        };
+        offer.params.push((word.to_ascii_lowercase(), value));
         rest = after;
     }
 }
 
-/// A quoted string with backslash escapes, or a bare word; a quote that never closes takes the rest.
-fn take_value(text: &str) -> (String, &str) {
+/// A quoted string with backslash escapes, or a bare word, perhaps empty, and what follows it. `None` for a quote that
+/// never closes or does not end its value.
+fn take_value(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text
             .find(|c: char| c == ',' || c.is_ascii_whitespace())
             .unwrap_or(text.len());
         let (value, rest) = text.split_at(end);
-        return (value.trim_end_matches('"').to_owned(), rest);
+        return Some((value.trim_end_matches('"').to_owned(), rest));
     };
     let mut value = String::new();
     let mut chars = quoted.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            '"' => return (value, chars.as_str()),
-            '\\' => value.extend(chars.next()),
+    loop {
+        match chars.next()? {
+            '"' => break,
+            '\\' => value.push(chars.next()?),
             c => value.push(c),
         }
     }
-    (value, "")
+    let rest = chars.as_str();
+    rest.chars()
+        .next()
+        .is_none_or(is_separator)
+        .then_some((value, rest))
 }
 
 fn is_separator(c: char) -> bool {
     matches!(c, ',' | ';') || c.is_ascii_whitespace()
 }
+
+/// The characters of schemes, keys and token68 values (RFC 9110 section 5.6.2 and 11.2).
+fn is_word(c: char) -> bool {
+    c.is_ascii_graphic()
+        && !matches!(
+            c,
+            '"' | '(' | ')' | '<' | '>' | '[' | ']' | '{' | '}' | '\\'
+        )
+}
+
+const COMPLAINT_CHARS_MAX: usize = 200;
 
 #[cfg(test)]
 mod tests;

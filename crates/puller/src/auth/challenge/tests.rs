@@ -59,7 +59,7 @@ fn what_registries_write() {
             plain(),
         ),
         (
-            &[r#"Bearer realm="https://a.example/t",error="invalid_token",service="s"#],
+            &[r#"Bearer realm="https://a.example/t",error="invalid_token",service="s""#],
             plain(),
         ),
         (
@@ -114,10 +114,94 @@ fn which_of_several() {
         (&["Digest realm=r"], None),
         (&["", ",,,", "=", "\"", "=\"x"], None),
         (&[], None),
+        (&["Negotiate YII=, Basic"], Some(Challenge::Basic)),
+        (
+            &[r#"Digest nonce="a, Bearer realm=x", Basic realm="r""#],
+            Some(Challenge::Basic),
+        ),
+        (&[r#"Bearer realm="https://u:p@a.example/t""#], None),
+        (&[r#"Bearer realm="https://u@a.example/t""#], None),
     ];
     for (lines, expected) in table {
         assert_eq!(Challenge::choose(&headers(lines)), *expected, "{lines:?}");
     }
+}
+
+/// Specification of distribution's client: parsing stops at the first malformed piece and keeps what was read.
+#[test]
+fn malformed_pieces_end_their_line() {
+    let realm_only = || bearer("https://a.example/t", None, None);
+    let whole = || bearer("https://a.example/t", Some("s"), None);
+    let table: &[(&[&str], Option<Challenge>)] = &[
+        (
+            &[r#"Bearer realm="https://a.example/t",service="s"#],
+            realm_only(),
+        ),
+        (
+            &[r#"Bearer realm="https://a.example/t",service="s\"#],
+            realm_only(),
+        ),
+        (
+            &[r#"Bearer realm="https://a.example/t",="x",service="s""#],
+            realm_only(),
+        ),
+        (
+            &[r#"Bearer realm="https://a.example/t","x",service="s""#],
+            realm_only(),
+        ),
+        (
+            &[r#"Bearer realm="https://a.example/t",scope="a"b,service="s""#],
+            realm_only(),
+        ),
+        (
+            &["Bearer realm=\"https://a.example/t\",\u{e9}=x,service=s"],
+            realm_only(),
+        ),
+        (
+            &[
+                r#"Bearer realm="https://a.example/t"#,
+                r#"Bearer realm="https://a.example/t",service=s"#,
+            ],
+            whole(),
+        ),
+        (&[r#"realm="https://a.example/t", Basic"#], None),
+        (
+            &[r#"Bearer scope=,error="",realm="https://a.example/t",service="s""#],
+            whole(),
+        ),
+    ];
+    for (lines, expected) in table {
+        assert_eq!(Challenge::choose(&headers(lines)), *expected, "{lines:?}");
+    }
+}
+
+#[test]
+fn complaints() {
+    let long = format!(
+        r#"Bearer error=invalid_token,error_description="{}""#,
+        "x".repeat(500)
+    );
+    for (line, expected) in [
+        (
+            r#"Bearer realm="https://a.example/t",error="insufficient_scope""#,
+            Some("insufficient_scope"),
+        ),
+        (
+            r#"Bearer error="invalid_token",error_description="The access token\	expired""#,
+            Some("invalid_token: The access tokenexpired"),
+        ),
+        (r#"Bearer error="",error_description="x""#, None),
+        (r#"Basic realm="r",error="invalid_token""#, None),
+        (r#"Bearer realm="https://a.example/t""#, None),
+    ] {
+        assert_eq!(
+            Challenges::read(&headers(&[line])).complaint.as_deref(),
+            expected,
+            "{line}"
+        );
+    }
+    let complaint = Challenges::read(&headers(&[&long])).complaint.unwrap();
+    assert_eq!(complaint.len(), 200);
 }
 
 #[test]
