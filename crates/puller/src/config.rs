@@ -28,6 +28,9 @@ pub struct Config {
     pub credentials: Option<Credentials>,
     /// Certificates (PEM, one or more) that are trusted in addition to the system's.
     pub ca_pem: Option<Vec<u8>>,
+    /// Whether user and password are exchanged for tokens by POST (OAuth 2), which gives refresh tokens, before GET is
+    /// tried. Default `false`. Identity tokens are always exchanged by POST.
+    pub tokens_by_post: bool,
     /// Hosts of token endpoints that may have the credentials although they are of another domain than the endpoint.
     pub realms: Vec<String>,
     /// Deadlines.
@@ -120,6 +123,7 @@ impl Config {
             endpoints,
             credentials: None,
             ca_pem: None,
+            tokens_by_post: false,
             realms: Vec::new(),
             timeouts: Timeouts::default(),
             observer: Arc::new(|_| ()),
@@ -134,6 +138,7 @@ impl fmt::Debug for Config {
             .field("endpoints", &self.endpoints)
             .field("credentials", &self.credentials)
             .field("ca_pem", &self.ca_pem.as_ref().map(Vec::len))
+            .field("tokens_by_post", &self.tokens_by_post)
             .field("realms", &self.realms)
             .field("timeouts", &self.timeouts)
             .finish_non_exhaustive()

@@ -123,7 +123,7 @@ impl Transport {
     }
 
     /// Which client may ask `url` on behalf of `contact`.
-    async fn client_for(&self, contact: &Contact, url: &Url) -> Result<&Client, Error> {
+    pub(crate) async fn client_for(&self, contact: &Contact, url: &Url) -> Result<&Client, Error> {
         if contact.is_own(url) || contact.is_inside().await {
             return Ok(&self.open);
         }
@@ -292,7 +292,7 @@ fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-fn from_reqwest(host: &Arc<str>, error: reqwest::Error) -> Error {
+pub(crate) fn from_reqwest(host: &Arc<str>, error: reqwest::Error) -> Error {
     let error = error.without_url();
     let endpoint = Arc::clone(host);
     if find::<Inside>(&error) {

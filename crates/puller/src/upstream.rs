@@ -35,6 +35,7 @@ pub(crate) struct Inner {
     pub(crate) tokens: Tokens,
     pub(crate) distrust: Distrust,
     pub(crate) realms: Vec<String>,
+    pub(crate) tokens_by_post: bool,
     observer: Observer,
 }
 
@@ -64,6 +65,7 @@ impl Upstream {
         let Config {
             name,
             realms,
+            tokens_by_post,
             observer,
             ..
         } = config;
@@ -76,6 +78,7 @@ impl Upstream {
                 tokens,
                 distrust,
                 realms,
+                tokens_by_post,
                 observer,
             }),
         })

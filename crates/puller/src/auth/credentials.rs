@@ -1,7 +1,7 @@
 //! Credentials as configured, and as sent.
 
 use std::{
-    fmt,
+    fmt, io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::SystemTime,
@@ -25,6 +25,9 @@ pub enum Credentials {
     },
     /// A token that is sent as it is and never exchanged.
     Bearer(Secret),
+    /// An identity token, which OAuth 2 calls a refresh token: exchanged for tokens by POST. As in docker's files and
+    /// programs, a [`Basic`](Self::Basic) whose user is `<token>` is one too.
+    Identity(Secret),
 }
 
 /// A value that must not be seen, given directly or kept in a file.
@@ -48,11 +51,23 @@ struct Seen {
 /// Credentials read and ready to be sent.
 #[derive(Clone)]
 pub(crate) struct Login {
-    /// The whole `Authorization` value: Basic, or Bearer with the static token.
-    pub(crate) header: HeaderValue,
+    means: Means,
+    secret: Arc<str>,
     pub(crate) username: Option<String>,
+    /// The whole `Authorization` value: Basic, or Bearer with the static token.
+    pub(crate) header: Option<HeaderValue>,
     /// Tells one set of credentials from another without keeping it.
     pub(crate) id: Digest,
+}
+
+/// What a secret is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Means {
+    Password,
+    /// A token for the registry itself.
+    Static,
+    /// A token for the token endpoint.
+    Identity,
 }
 
 impl Secret {
@@ -71,7 +86,7 @@ impl Secret {
         }))
     }
 
-    async fn read(&self) -> Result<Arc<str>, std::io::Error> {
+    async fn read(&self) -> Result<Arc<str>, io::Error> {
         match &*self.0 {
             Kept::Value(value) => Ok(Arc::clone(value)),
             Kept::File { path, seen } => read_file(path, seen).await,
@@ -79,7 +94,7 @@ impl Secret {
     }
 }
 
-async fn read_file(path: &Path, seen: &Mutex<Option<Seen>>) -> Result<Arc<str>, std::io::Error> {
+async fn read_file(path: &Path, seen: &Mutex<Option<Seen>>) -> Result<Arc<str>, io::Error> {
     let meta = tokio::fs::metadata(path).await?;
     let (modified, len) = (meta.modified().ok(), meta.len());
     if let Some(seen) = &*seen.lock().unwrap_or_else(PoisonError::into_inner)
@@ -90,7 +105,7 @@ async fn read_file(path: &Path, seen: &Mutex<Option<Seen>>) -> Result<Arc<str>, 
         return Ok(Arc::clone(&seen.value));
     }
     if len > SECRET_BYTES_MAX {
-        return Err(std::io::Error::other("the file is too large for a secret"));
+        return Err(io::Error::other("the file is too large for a secret"));
     }
     let text = tokio::fs::read_to_string(path).await?;
     let value: Arc<str> = text.trim_end_matches(['\r', '\n']).into();
@@ -113,41 +128,82 @@ impl fmt::Debug for Secret {
 
 impl Credentials {
     /// Reads what is in files.
-    pub(crate) async fn login(&self) -> Result<Login, std::io::Error> {
-        let (text, username) = match self {
-            Self::Basic { username, password } => {
-                let password = password.read().await?;
-                let pair = STANDARD.encode(format!("{username}:{password}"));
-                (format!("Basic {pair}"), Some(username.clone()))
-            }
-            Self::Bearer(token) => (format!("Bearer {}", token.read().await?), None),
-        };
-        let id = Digest::sha256(text.as_bytes());
-        let mut header = HeaderValue::try_from(text)
-            .map_err(|_| std::io::Error::other("a secret with characters no header can carry"))?;
-        header.set_sensitive(true);
-        Ok(Login {
-            header,
-            username,
-            id,
-        })
+    pub(crate) async fn login(&self) -> Result<Login, io::Error> {
+        match self {
+            Self::Basic { username, password } => Login::new(
+                Means::Password,
+                Some(username.clone()),
+                password.read().await?,
+            ),
+            Self::Bearer(token) => Login::new(Means::Static, None, token.read().await?),
+            Self::Identity(token) => Login::new(Means::Identity, None, token.read().await?),
+        }
     }
 }
 
 impl Login {
+    /// An identity token may come with a user: for token endpoints that know no POST.
+    pub(crate) fn new(
+        means: Means,
+        username: Option<String>,
+        secret: Arc<str>,
+    ) -> Result<Self, io::Error> {
+        let (means, username) = match username.as_deref() {
+            Some(IDENTITY_USER) => (Means::Identity, None),
+            _ => (means, username.filter(|name| !name.is_empty())),
+        };
+        let text = match (means, &username) {
+            (Means::Static, _) => Some(format!("Bearer {secret}")),
+            (Means::Identity, None) => None,
+            (Means::Password | Means::Identity, username) => {
+                let username = username.as_deref().unwrap_or_default();
+                let pair = STANDARD.encode(format!("{username}:{secret}"));
+                Some(format!("Basic {pair}"))
+            }
+        };
+        let id = Digest::sha256(format!("{means:?} {username:?} {secret}").as_bytes());
+        let header = text.map(sensitive).transpose()?;
+        Ok(Self {
+            means,
+            secret,
+            username,
+            header,
+            id,
+        })
+    }
+
     /// A static token: sent at once, never exchanged.
     pub(crate) fn is_static(&self) -> bool {
-        self.username.is_none()
+        self.means == Means::Static
     }
+
+    pub(crate) fn means(&self) -> Means {
+        self.means
+    }
+
+    /// The password, or the identity token.
+    pub(crate) fn secret(&self) -> &Arc<str> {
+        &self.secret
+    }
+}
+
+fn sensitive(text: String) -> Result<HeaderValue, io::Error> {
+    let mut header = HeaderValue::try_from(text)
+        .map_err(|_| io::Error::other("a secret with characters no header can carry"))?;
+    header.set_sensitive(true);
+    Ok(header)
 }
 
 impl fmt::Debug for Login {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Login")
+            .field("means", &self.means)
             .field("username", &self.username)
             .finish_non_exhaustive()
     }
 }
 
+/// The user by whom docker's files and programs say that the secret is an identity token.
+const IDENTITY_USER: &str = "<token>";
 /// Longer than any token seen (cloud registries: about 2 KiB).
 const SECRET_BYTES_MAX: u64 = 64 << 10;

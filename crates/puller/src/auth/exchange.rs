@@ -1,30 +1,40 @@
-//! Asks a token endpoint (distribution's token specification, the GET form).
+//! Asks a token endpoint, by GET or by POST (distribution's token specification and its OAuth 2 form).
 
 use std::{
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant as Wall, SystemTime},
 };
 
 use http::{
     HeaderMap, HeaderValue, Method,
-    header::{ACCEPT, ACCEPT_ENCODING},
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE},
 };
-use tokio::time::Instant;
-use url::Url;
+use reqwest::Response;
+use tokio::time::{Instant, timeout};
+use url::{Url, form_urlencoded};
 
 use crate::{
-    Error, Kind,
+    Error, Event, Kind, Phase,
     auth::{
-        credentials::Login,
+        credentials::{Login, Means},
         realm,
-        token::{self, Grant, Key, Outcome, Refusal},
+        token::{self, Answer, Grant, Key, Outcome, Refusal},
     },
     endpoint::Contact,
     error::{Fault, Reason},
     limit,
-    transport::{self, Request},
+    transport::{self, Failure, Request, Transport},
     upstream::Inner,
 };
+
+/// A form for the token endpoint, by what it proves who we are with.
+enum Form<'a> {
+    Refresh(&'a str),
+    Password(&'a str, &'a str),
+}
+
+/// No token, and how long that holds.
+type NoToken = (Refusal, Duration);
 
 impl Inner {
     /// The token for these credentials and this scope: held, or asked for once however many wait for it.
@@ -40,11 +50,10 @@ impl Inner {
             login: login.map(|l| l.id),
             realm: realm.as_str().to_owned(),
             service,
-            scope,
+            scope: token::scopes(&scope),
         };
-        let url = token_url(realm, &key, login);
         self.tokens
-            .obtain(key, self.ask_for_token(contact, login, url))
+            .obtain(key.clone(), self.ask_for_token(contact, login, realm, &key))
             .await
     }
 
@@ -60,12 +69,18 @@ impl Inner {
         trusted
     }
 
-    async fn ask_for_token(&self, contact: &Contact, login: Option<&Login>, url: Url) -> Outcome {
+    async fn ask_for_token(
+        &self,
+        contact: &Contact,
+        login: Option<&Login>,
+        realm: &Url,
+        key: &Key,
+    ) -> Outcome {
         let start = Instant::now();
-        match self.exchange_token(contact, login, url).await {
-            Ok((header, life)) => Outcome {
-                result: Ok(header),
-                until: start + life,
+        match self.exchange_token(contact, login, realm, key).await {
+            Ok(answer) => Outcome {
+                result: Ok(answer.header),
+                until: start + answer.life,
             },
             Err((refusal, hold)) => Outcome {
                 result: Err(refusal),
@@ -74,46 +89,116 @@ impl Inner {
         }
     }
 
-    /// The token and its life, or why there is none and how long that holds.
     async fn exchange_token(
         &self,
         contact: &Contact,
         login: Option<&Login>,
-        url: Url,
-    ) -> Result<(HeaderValue, Duration), (Refusal, Duration)> {
-        let host = contact.host();
-        let now = |error: Error| (Refusal::Failed(error), Duration::ZERO);
-        if contact.url().scheme() == "https" && url.scheme() != "https" {
-            return Err(now(Error::misbehaved(host, Fault::Realm)));
+        realm: &Url,
+        key: &Key,
+    ) -> Result<Answer, NoToken> {
+        if contact.url().scheme() == "https" && realm.scheme() != "https" {
+            return Err(now(Error::misbehaved(contact.host(), Fault::Realm)));
         }
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let authorization = login.map(|login| login.header.clone());
+        let Some(login) = login else {
+            return self.token_by_get(contact, realm, key, None).await;
+        };
+        if let Some(held) = self.tokens.refresh(key) {
+            let form = Form::Refresh(&held);
+            if let Some(answer) = self.token_by_post(contact, realm, key, &form).await? {
+                return Ok(answer);
+            }
+            self.tokens.forget_refresh(key, &held);
+        }
+        let form = match (login.means(), &login.username) {
+            (Means::Identity, _) => Some(Form::Refresh(login.secret())),
+            (Means::Password, Some(username)) if self.tokens_by_post => {
+                Some(Form::Password(username, login.secret()))
+            }
+            (Means::Password | Means::Static, _) => None,
+        };
+        if let Some(form) = form
+            && let Some(answer) = self.token_by_post(contact, realm, key, &form).await?
+        {
+            return Ok(answer);
+        }
+        match &login.header {
+            Some(_) => self.token_by_get(contact, realm, key, Some(login)).await,
+            None => Err((Refusal::Refused, REFUSED_FOR)),
+        }
+    }
+
+    /// The form that distribution had first.
+    async fn token_by_get(
+        &self,
+        contact: &Contact,
+        realm: &Url,
+        key: &Key,
+        login: Option<&Login>,
+    ) -> Result<Answer, NoToken> {
         let request = Request {
             method: Method::GET,
-            url,
-            headers,
-            authorization,
+            url: token_url(realm, key, login),
+            headers: headers(),
+            authorization: login.and_then(|login| login.header.clone()),
         };
         let followed = self
             .exchange(contact, Kind::Token, request)
             .await
             .map_err(|f| now(f.error))?;
-        let response = followed.response;
+        self.read_token(contact, followed.response, login.is_some())
+            .await
+    }
+
+    /// The form of OAuth 2. `None` where it is refused as servers that do not know it do: 404 (GCR), 401 (Artifactory),
+    /// 400 (ACR), 405; a refresh token that has ended looks the same.
+    async fn token_by_post(
+        &self,
+        contact: &Contact,
+        realm: &Url,
+        key: &Key,
+        form: &Form<'_>,
+    ) -> Result<Option<Answer>, NoToken> {
+        let start = Wall::now();
+        let result = self
+            .transport
+            .post(contact, realm, headers(), encode(key, form))
+            .await;
+        let code = result.as_ref().ok().map(|r| r.status().as_u16());
+        self.observe(Event::Request {
+            endpoint: contact.host(),
+            kind: Kind::Token,
+            code,
+            seconds: start.elapsed().as_secs_f64(),
+        });
+        let response = result.map_err(|f| now(f.error))?;
+        if matches!(response.status().as_u16(), 400 | 401 | 404 | 405) {
+            transport::drain(response, self.transport.timeouts.headers).await;
+            return Ok(None);
+        }
+        let answer = self.read_token(contact, response, true).await?;
+        if let Some(refresh) = &answer.refresh {
+            self.tokens.keep_refresh(key, Arc::clone(refresh));
+        }
+        Ok(Some(answer))
+    }
+
+    async fn read_token(
+        &self,
+        contact: &Contact,
+        response: Response,
+        with_credentials: bool,
+    ) -> Result<Answer, NoToken> {
+        let host = contact.host();
+        let patience = self.transport.timeouts.headers;
         match response.status().as_u16() {
             200 => {
-                let body = transport::body(
-                    response,
-                    host,
-                    self.transport.timeouts.headers,
-                    TOKEN_BYTES_MAX,
-                );
-                let body = body.await.map_err(now)?;
+                let body = transport::body(response, host, patience, TOKEN_BYTES_MAX)
+                    .await
+                    .map_err(now)?;
                 token::parse_answer(&body).ok_or_else(|| now(Error::misbehaved(host, Fault::Token)))
             }
             // Bad credentials are not tried again for a while: accounts get locked.
-            401 if login.is_some() => Err((Refusal::Refused, REFUSED_FOR)),
+            401 if with_credentials => Err((Refusal::Refused, REFUSED_FOR)),
             401 | 403 => Err((Refusal::Refused, Duration::ZERO)),
             429 => {
                 let retry_after = limit::retry_after(response.headers(), SystemTime::now());
@@ -136,6 +221,71 @@ impl Inner {
     }
 }
 
+impl Transport {
+    /// Sends a form, once: it holds credentials, so no redirect is followed.
+    async fn post(
+        &self,
+        contact: &Contact,
+        url: &Url,
+        headers: HeaderMap,
+        form: String,
+    ) -> Result<Response, Failure> {
+        let own = contact.is_own(url);
+        let failed = |error| Failure { error, own };
+        let client = self.client_for(contact, url).await.map_err(failed)?;
+        let sent = client
+            .post(url.clone())
+            .headers(headers)
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(form)
+            .send();
+        let host = contact.host();
+        let response = timeout(self.timeouts.headers, sent)
+            .await
+            .map_err(|_| failed(transport::timed_out(host, Phase::Headers)))?
+            .map_err(|error| failed(transport::from_reqwest(host, error)))?;
+        match response.status().is_redirection() {
+            true => Err(failed(Error::misbehaved(host, Fault::Redirect))),
+            false => Ok(response),
+        }
+    }
+}
+
+/// An error that is not kept.
+fn now(error: Error) -> NoToken {
+    (Refusal::Failed(error), Duration::ZERO)
+}
+
+fn headers() -> HeaderMap {
+    HeaderMap::from_iter([
+        (ACCEPT, HeaderValue::from_static("application/json")),
+        (ACCEPT_ENCODING, HeaderValue::from_static("identity")),
+    ])
+}
+
+/// The fields of distribution's OAuth 2 form.
+fn encode(key: &Key, form: &Form<'_>) -> String {
+    let mut fields = form_urlencoded::Serializer::new(String::new());
+    fields
+        .append_pair("client_id", CLIENT_ID)
+        .append_pair("scope", &key.scope);
+    if let Some(service) = &key.service {
+        fields.append_pair("service", service);
+    }
+    match form {
+        Form::Refresh(token) => fields
+            .append_pair("grant_type", "refresh_token")
+            .append_pair("refresh_token", token),
+        // Offline: with a refresh token, so that the password need not be sent again.
+        Form::Password(username, password) => fields
+            .append_pair("grant_type", "password")
+            .append_pair("access_type", "offline")
+            .append_pair("username", username)
+            .append_pair("password", password),
+    };
+    fields.finish()
+}
+
 /// Query parameters in the order of their names, one `scope` each; those the realm has already stay in front.
 fn token_url(realm: &Url, key: &Key, login: Option<&Login>) -> Url {
     let mut url = realm.clone();
@@ -154,5 +304,6 @@ fn token_url(realm: &Url, key: &Key, login: Option<&Login>) -> Url {
     url
 }
 
+const CLIENT_ID: &str = "longshore";
 const TOKEN_BYTES_MAX: u64 = 1 << 20;
 const REFUSED_FOR: Duration = Duration::from_secs(60);

@@ -8,9 +8,9 @@ use tokio::time::Instant;
 use crate::{
     Error, Event, Kind,
     auth::{
-        challenge::Challenge,
+        challenge::{Challenge, Challenges},
         credentials::Login,
-        token::{Grant, Refusal},
+        token::{self, Grant, Refusal},
     },
     endpoint::Contact,
     error::Source,
@@ -28,6 +28,8 @@ pub(crate) struct Session {
     pub(crate) unreadable: Option<Source>,
     /// What a token must be for: our own idea until the registry names one.
     scope: String,
+    /// What the registry found wrong with the token it saw last.
+    complaint: Option<Arc<str>>,
     /// A token that was held already was replaced.
     renewed: bool,
     pinged: bool,
@@ -60,6 +62,7 @@ impl Session {
             login: login.filter(|_| !known_bad),
             unreadable,
             scope: pull_scope(&contact.repository(ask.repository)),
+            complaint: None,
             renewed: false,
             pinged: false,
             redirected_again: false,
@@ -72,6 +75,7 @@ impl Session {
         if let Challenge::Bearer { scope, .. } = &mut learnt
             && let Some(scope) = scope.take()
         {
+            let scope = token::scopes(&scope);
             news |= self.scope != scope;
             self.scope = scope;
         }
@@ -90,17 +94,14 @@ impl Inner {
         session: &mut Session,
     ) -> Result<Sent, Failure> {
         loop {
-            if let Some(login) = session.login.as_ref().filter(|login| login.is_static()) {
-                return Ok(Sent::Login(login.header.clone()));
+            if let Some(login) = session.login.as_ref().filter(|login| login.is_static())
+                && let Some(header) = &login.header
+            {
+                return Ok(Sent::Login(header.clone()));
             }
             let (realm, service) = match &session.challenge {
                 None => return Ok(Sent::Nothing),
-                Some(Challenge::Basic) => {
-                    return Ok(session
-                        .login
-                        .as_ref()
-                        .map_or(Sent::Nothing, |l| Sent::Login(l.header.clone())));
-                }
+                Some(Challenge::Basic) => return Ok(self.basic(contact, session)),
                 Some(Challenge::Bearer { realm, service, .. }) => (realm.clone(), service.clone()),
             };
             let login = session
@@ -137,6 +138,24 @@ impl Inner {
         }
     }
 
+    fn basic(&self, contact: &Contact, session: &mut Session) -> Sent {
+        match session.login.take() {
+            None => Sent::Nothing,
+            Some(login) => match login.header.clone() {
+                Some(header) => {
+                    session.login = Some(login);
+                    Sent::Login(header)
+                }
+                // An identity token is good for token endpoints only.
+                None => {
+                    self.rejected(contact);
+                    session.rejected = true;
+                    Sent::Nothing
+                }
+            },
+        }
+    }
+
     /// Whether asking again may help, and prepares it.
     pub(crate) async fn again(
         &self,
@@ -156,7 +175,11 @@ impl Inner {
         ) {
             return Ok(false);
         }
-        let mut learnt = Challenge::choose(&refused.headers);
+        let Challenges {
+            chosen: mut learnt,
+            complaint,
+        } = Challenges::read(&refused.headers);
+        session.complaint = complaint;
         if learnt.is_none()
             && session.challenge.is_none()
             && !mem::replace(&mut session.pinged, true)
@@ -172,7 +195,9 @@ impl Inner {
             },
             Sent::Token(grant, _) => {
                 self.tokens.forget(grant);
-                (grant.cached || news) && !mem::replace(&mut session.renewed, true)
+                // A new token may be complained of too: not every registry knows of it at once.
+                let hope = grant.cached || news || session.complaint.is_some();
+                hope && !mem::replace(&mut session.renewed, true)
             }
             Sent::Login(_) => self.login_again(contact, session, refused, news).await,
         })
@@ -250,7 +275,12 @@ impl Inner {
                 endpoint,
                 source: session.unreadable.clone(),
             },
-            false => Error::Denied { endpoint, detail },
+            false => {
+                let parts = [session.complaint.as_deref(), detail.as_deref()];
+                let parts: Vec<&str> = parts.into_iter().flatten().collect();
+                let detail = (!parts.is_empty()).then(|| parts.join("; ").into());
+                Error::Denied { endpoint, detail }
+            }
         }
     }
 }

@@ -24,6 +24,15 @@ pub(crate) struct Key {
     pub(crate) scope: String,
 }
 
+impl Key {
+    fn without_scope(&self) -> Self {
+        Self {
+            scope: String::new(),
+            ..self.clone()
+        }
+    }
+}
+
 /// What an exchange came to.
 #[derive(Debug, Clone)]
 pub(crate) struct Outcome {
@@ -55,6 +64,18 @@ pub(crate) struct Grant {
 #[derive(Default)]
 pub(crate) struct Tokens {
     cells: Mutex<HashMap<Key, Cell>>,
+    /// Refresh tokens that token endpoints gave, each for those credentials at that endpoint. They live here only.
+    refresh: Mutex<HashMap<Key, Arc<str>>>,
+}
+
+/// What a token endpoint gave.
+pub(crate) struct Answer {
+    /// The whole `Authorization` value.
+    pub(crate) header: HeaderValue,
+    /// How long to use it.
+    pub(crate) life: Duration,
+    /// What to ask with next time.
+    pub(crate) refresh: Option<Arc<str>>,
 }
 
 type Cell = Arc<OnceCell<Outcome>>;
@@ -92,6 +113,28 @@ impl Tokens {
         }
     }
 
+    /// The refresh token that the token endpoint gave last for these credentials.
+    pub(crate) fn refresh(&self, key: &Key) -> Option<Arc<str>> {
+        self.lock_refresh().get(&key.without_scope()).cloned()
+    }
+
+    /// Keeps a refresh token instead of the one before it.
+    pub(crate) fn keep_refresh(&self, key: &Key, token: Arc<str>) {
+        let mut kept = self.lock_refresh();
+        if kept.len() >= TOKENS_MAX {
+            kept.clear();
+        }
+        kept.insert(key.without_scope(), token);
+    }
+
+    /// Drops a refresh token that was not accepted, unless another has replaced it already.
+    pub(crate) fn forget_refresh(&self, key: &Key, token: &str) {
+        let (mut kept, key) = (self.lock_refresh(), key.without_scope());
+        if kept.get(&key).is_some_and(|held| **held == *token) {
+            kept.remove(&key);
+        }
+    }
+
     fn cell(&self, key: &Key) -> Cell {
         let now = Instant::now();
         let mut cells = self.lock();
@@ -117,6 +160,10 @@ impl Tokens {
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Cell>> {
         self.cells.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn lock_refresh(&self) -> MutexGuard<'_, HashMap<Key, Arc<str>>> {
+        self.refresh.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl fmt::Debug for Tokens {
@@ -136,10 +183,12 @@ struct Document {
     access_token: Option<String>,
     #[serde(default)]
     expires_in: Option<serde_json::Value>,
+    #[serde(default)]
+    refresh_token: Option<String>,
 }
 
-/// The `Authorization` value and how long it holds, from the answer of a token endpoint; `None` when there is none.
-pub(crate) fn parse_answer(body: &[u8]) -> Option<(HeaderValue, Duration)> {
+/// Reads the answer of a token endpoint; `None` when there is no usable token in it.
+pub(crate) fn parse_answer(body: &[u8]) -> Option<Answer> {
     let document: Document = serde_json::from_slice(body).ok()?;
     let token = [document.access_token, document.token]
         .into_iter()
@@ -152,9 +201,23 @@ pub(crate) fn parse_answer(body: &[u8]) -> Option<(HeaderValue, Duration)> {
         Some(serde_json::Value::String(s)) => s.trim().parse().unwrap_or(0.0),
         _ => 0.0,
     };
+    let secs = if secs.is_nan() { LIFE_SECS_MIN } else { secs };
     let life = Duration::from_secs(secs.clamp(LIFE_SECS_MIN, LIFE_SECS_MAX) as u64);
-    // A little before the end, so that a token does not end on its way.
-    Some((header, life - (life / 10).min(MARGIN_MAX)))
+    let refresh = document.refresh_token.filter(|token| !token.is_empty());
+    Some(Answer {
+        header,
+        // A little before the end, so that a token does not end on its way.
+        life: life - (life / 10).min(MARGIN_MAX),
+        refresh: refresh.map(Into::into),
+    })
+}
+
+/// Scopes in one order, each once: the same set is the same token.
+pub(crate) fn scopes(text: &str) -> String {
+    let mut scopes: Vec<&str> = text.split_ascii_whitespace().collect();
+    scopes.sort_unstable();
+    scopes.dedup();
+    scopes.join(" ")
 }
 
 /// What a missing or shorter `expires_in` means (distribution's token specification).

@@ -13,3 +13,5 @@ mod failing;
 mod list;
 mod pull;
 mod redirect;
+mod script;
+mod tokens;

@@ -45,7 +45,10 @@ fn answers() {
             r#"{"token":"t","expires_in":"100"}"#,
             Some(("Bearer t", 90)),
         ),
-        (r#"{"token":"t","expires_in":"NaN"}"#, Some(("Bearer t", 0))),
+        (
+            r#"{"token":"t","expires_in":"NaN"}"#,
+            Some(("Bearer t", 54)),
+        ),
         (
             r#"{"token":"t","expires_in":1e300}"#,
             Some(("Bearer t", 86_370)),
@@ -63,7 +66,7 @@ fn answers() {
         let found = parse_answer(body.as_bytes());
         let found = found
             .as_ref()
-            .map(|(header, life)| (header.to_str().unwrap(), life.as_secs()));
+            .map(|answer| (answer.header.to_str().unwrap(), answer.life.as_secs()));
         assert_eq!(found, expected, "{body}");
     }
 }
@@ -178,5 +181,56 @@ async fn the_cache_is_bounded() {
             .obtain(key(&i.to_string()), async { outcome("Bearer t", LONG) })
             .await;
         assert!(tokens.lock().len() <= TOKENS_MAX);
+    }
+}
+
+#[test]
+fn scopes_in_one_order() {
+    for (given, expected) in [
+        ("repository:a:pull", "repository:a:pull"),
+        (
+            " repository:b:pull  repository:a:pull repository:b:pull ",
+            "repository:a:pull repository:b:pull",
+        ),
+        ("", ""),
+    ] {
+        assert_eq!(scopes(given), expected);
+    }
+}
+
+#[test]
+fn refresh_tokens_belong_to_credentials_at_an_endpoint() {
+    let tokens = Tokens::default();
+    let others = [
+        Key {
+            login: Some(Digest::sha256(b"other")),
+            ..key("a")
+        },
+        Key {
+            realm: "https://other.example/token".into(),
+            ..key("a")
+        },
+        Key {
+            service: Some("other".into()),
+            ..key("a")
+        },
+    ];
+    tokens.keep_refresh(&key("a"), "1".into());
+    assert_eq!(tokens.refresh(&key("b")).as_deref(), Some("1"));
+    for other in &others {
+        assert_eq!(tokens.refresh(other), None);
+    }
+    tokens.keep_refresh(&key("b"), "2".into());
+    tokens.forget_refresh(&key("a"), "1");
+    assert_eq!(tokens.refresh(&key("a")).as_deref(), Some("2"));
+    tokens.forget_refresh(&key("a"), "2");
+    assert_eq!(tokens.refresh(&key("a")), None);
+    for (body, expected) in [
+        (r#"{"token":"t","refresh_token":"r"}"#, Some("r")),
+        (r#"{"token":"t","refresh_token":""}"#, None),
+        (r#"{"token":"t"}"#, None),
+    ] {
+        let answer = parse_answer(body.as_bytes()).unwrap();
+        assert_eq!(answer.refresh.as_deref(), expected);
     }
 }
