@@ -1,6 +1,6 @@
 //! The origin's access control: Basic, or Bearer with a token endpoint of its own.
 
-use crate::registry::{Answer, error_body};
+use crate::answer::{Answer, error_body};
 use crate::wire::Request;
 use base64::Engine as _;
 use serde_json::json;

@@ -73,7 +73,7 @@ impl Fault {
     /// An answer with this status and an error body of a registry.
     #[must_use]
     pub fn error(status: u16, code: &str) -> Self {
-        let body = crate::registry::error_body(code, "ordered by the test");
+        let body = crate::answer::error_body(code, "ordered by the test");
         Self::Status(
             status,
             vec![("Content-Type".into(), "application/json".into())],

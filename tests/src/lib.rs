@@ -26,6 +26,7 @@
     reason = "fixtures fail the test that uses them by panicking"
 )]
 
+mod answer;
 mod auth;
 mod client;
 mod content;
@@ -37,6 +38,7 @@ pub mod process;
 mod proxy;
 mod pull;
 mod registry;
+mod server;
 mod wire;
 
 pub use auth::{Auth, Bearer};
@@ -44,9 +46,10 @@ pub use client::{Client, End, Read, Reply};
 pub use content::Content;
 pub use fault::{Fault, Gate, On};
 pub use images::{Image, Index};
-pub use origin::{Origin, Seen};
+pub use origin::Origin;
 pub use proxy::{Proxy, Settings, binary};
 pub use registry::media;
+pub use server::{Seen, Server};
 
 /// How long a fixture waits for what must happen before it fails the test.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);

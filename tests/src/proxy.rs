@@ -3,6 +3,7 @@
 use crate::PATIENCE;
 use crate::client::Client;
 use crate::origin::Origin;
+use crate::server::Server;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fmt::Write as _;
 use std::fs::{self, File};
@@ -27,8 +28,8 @@ pub struct Settings {
 impl Settings {
     /// Adds an upstream with these endpoints, and further lines of TOML in its table.
     #[must_use]
-    pub fn upstream(mut self, name: &str, endpoints: &[&Origin], lines: &str) -> Self {
-        let urls: Vec<_> = endpoints.iter().map(|origin| origin.url()).collect();
+    pub fn upstream(mut self, name: &str, endpoints: &[&Server], lines: &str) -> Self {
+        let urls: Vec<_> = endpoints.iter().map(|server| server.url()).collect();
         write!(
             self.upstreams,
             "[upstreams.{name:?}]\nendpoints = {urls:?}\n{lines}\n"

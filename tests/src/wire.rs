@@ -1,8 +1,8 @@
 //! HTTP/1.1 as the origin speaks it: requests in, responses out with every lie that was ordered.
 
+use crate::answer::Answer;
 use crate::content::Content;
 use crate::fault::{Fault, Gate};
-use crate::registry::Answer;
 use percent_encoding::percent_decode_str;
 use std::fmt::Write as _;
 use std::io;
@@ -17,6 +17,7 @@ pub(crate) struct Request {
     pub(crate) path: String,
     pub(crate) query: String,
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Request {
@@ -29,16 +30,7 @@ impl Request {
 
     /// The pairs of the query, decoded.
     pub(crate) fn pairs(&self) -> Vec<(String, String)> {
-        let decode = |text: &str| {
-            percent_decode_str(&text.replace('+', " "))
-                .decode_utf8_lossy()
-                .into_owned()
-        };
-        let pairs = self.query.split('&').filter(|pair| !pair.is_empty());
-        pairs
-            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-            .map(|(k, v)| (decode(k), decode(v)))
-            .collect()
+        pairs(&self.query)
     }
 
     /// Reads the next request of a connection; `None` when the client is done or does not speak HTTP/1.1.
@@ -60,11 +52,12 @@ impl Request {
         let headers: Vec<_> = headers
             .map(|(n, v)| (n.to_ascii_lowercase(), v.trim().to_owned()))
             .collect();
-        let request = Self {
+        let mut request = Self {
             method,
             path: path.to_owned(),
             query: query.to_owned(),
             headers,
+            body: Vec::new(),
         };
         let body = request
             .header("content-length")
@@ -75,9 +68,23 @@ impl Request {
                 return None;
             }
         }
-        buffer.drain(..end + 4 + body);
+        request.body = buffer.drain(..end + 4 + body).skip(end + 4).collect();
         Some(request)
     }
+}
+
+/// The pairs of a query or a form, decoded.
+fn pairs(text: &str) -> Vec<(String, String)> {
+    let decode = |text: &str| {
+        percent_decode_str(&text.replace('+', " "))
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    let pairs = text.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(k, v)| (decode(k), decode(v)))
+        .collect()
 }
 
 /// How a body leaves, made of the faults of delivery.
