@@ -158,7 +158,8 @@ impl Guard {
     }
 }
 
-fn basic(user: &str, password: &str) -> String {
+/// The `Authorization` of a user name and a password.
+pub(crate) fn basic(user: &str, password: &str) -> String {
     format!(
         "Basic {}",
         base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"))

@@ -91,6 +91,13 @@ impl Fault {
         Self::Status(status, headers, Bytes::from_static(b"no\n"))
     }
 
+    /// An answer with this status and JSON.
+    #[must_use]
+    pub fn json(status: u16, body: &str) -> Self {
+        let headers = vec![("Content-Type".into(), "application/json".into())];
+        Self::Status(status, headers, Bytes::copy_from_slice(body.as_bytes()))
+    }
+
     pub(crate) fn flatten(self, into: &mut Vec<Self>) {
         match self {
             Self::All(faults) => faults.into_iter().for_each(|fault| fault.flatten(into)),

@@ -39,6 +39,8 @@ mod proxy;
 mod pull;
 mod registry;
 mod server;
+mod tar;
+mod v1;
 mod wire;
 
 pub use auth::{Auth, Bearer};
@@ -50,6 +52,7 @@ pub use origin::Origin;
 pub use proxy::{Proxy, Settings, binary};
 pub use registry::media;
 pub use server::{Seen, Server};
+pub use v1::{V1Image, V1Layer, V1Registry, V1Style};
 
 /// How long a fixture waits for what must happen before it fails the test.
 pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
