@@ -49,6 +49,21 @@ impl Origin {
             .keep_manifest(repository, tag, bytes.into(), media_type)
     }
 
+    /// As [`push_manifest`](Self::push_manifest), under a digest that is not that of the bytes: a signed schema 1
+    /// manifest's is that of its payload.
+    pub fn push_manifest_as(
+        &self,
+        repository: &str,
+        tag: &str,
+        bytes: impl Into<Bytes>,
+        media_type: &str,
+        digest: &str,
+    ) {
+        let content = Content::from(bytes.into());
+        self.registry()
+            .keep_manifest_as(repository, Some(tag), content, media_type, digest);
+    }
+
     /// Deletes a tag, or what has this digest, from `repository`.
     pub fn forget(&self, repository: &str, name: &str) {
         self.registry().forget(repository, name);

@@ -19,6 +19,8 @@ pub mod media {
     pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
     /// An image manifest of Docker, schema 2.
     pub const SCHEMA2: &str = "application/vnd.docker.distribution.manifest.v2+json";
+    /// A manifest of Docker, schema 1, signed.
+    pub const SCHEMA1_SIGNED: &str = "application/vnd.docker.distribution.manifest.v1+prettyjws";
     /// A manifest list of Docker.
     pub const LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
     /// An image config of OCI.
@@ -71,14 +73,25 @@ impl Registry {
     ) -> String {
         let content = Content::from(bytes);
         let digest = content.digest();
+        self.keep_manifest_as(repository, tag, content, media, &digest);
+        digest
+    }
+
+    pub(crate) fn keep_manifest_as(
+        &mut self,
+        repository: &str,
+        tag: Option<&str>,
+        content: Content,
+        media: &str,
+        digest: &str,
+    ) {
         let repository = self.repository(repository);
         repository
             .manifests
-            .insert(digest.clone(), (content, media.into()));
+            .insert(digest.into(), (content, media.into()));
         if let Some(tag) = tag {
-            repository.tags.insert(tag.into(), digest.clone());
+            repository.tags.insert(tag.into(), digest.into());
         }
-        digest
     }
 
     pub(crate) fn forget(&mut self, repository: &str, name: &str) {
