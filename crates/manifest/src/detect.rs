@@ -324,7 +324,7 @@ fn foreign_keys(media_type: &MediaType) -> &'static str {
 
 /// Which keys are there, whatever they hold: for Go's `json.RawMessage`, `null` is something.
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase", remote = "Self")]
 struct Keys<'a> {
     #[serde(borrow)]
     media_type: Text<'a>,
@@ -333,6 +333,8 @@ struct Keys<'a> {
     manifests: Present,
     fs_layers: Present,
 }
+
+wire::from_objects!(Keys<'a>);
 
 #[derive(Default)]
 struct Present(bool);

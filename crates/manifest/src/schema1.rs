@@ -271,14 +271,14 @@ fn check_chain(steps: &[Step<'_>]) -> Result<(), Error> {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, remote = "Self")]
 struct Signed<'a> {
     #[serde(borrow)]
     signatures: Option<&'a RawValue>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase", remote = "Self")]
 struct Document<'a> {
     schema_version: Number,
     #[serde(borrow)]
@@ -294,19 +294,21 @@ struct Document<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(remote = "Self")]
 struct FsLayer<'a> {
     #[serde(borrow, default, rename = "blobSum")]
     blob_sum: Text<'a>,
 }
 
 #[derive(Deserialize)]
+#[serde(remote = "Self")]
 struct HistoryEntry<'a> {
     #[serde(borrow, default, rename = "v1Compatibility")]
     v1_compatibility: Text<'a>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, remote = "Self")]
 struct V1<'a> {
     #[serde(borrow)]
     id: Text<'a>,
@@ -318,6 +320,14 @@ struct V1<'a> {
     #[serde(rename = "Size")]
     size: Number,
 }
+
+wire::from_objects!(
+    Signed<'a>,
+    Document<'a>,
+    FsLayer<'a>,
+    HistoryEntry<'a>,
+    V1<'a>
+);
 
 #[cfg(test)]
 mod tests;

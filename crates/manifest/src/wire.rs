@@ -3,7 +3,7 @@
 //! A leaf of the wrong type reads as absent, as does `null`; a list that is not a list, or a key
 //! given twice, fails the document. Unknown keys are skipped without being built.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt};
+use std::{borrow::Cow, collections::BTreeMap, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
@@ -13,9 +13,55 @@ use serde_json::value::RawValue;
 
 use crate::{DEPTH_MAX, Error};
 
+/// Lets structs be read from objects alone. What serde derives takes a list too, its items for
+/// the values of the keys in their order: a document no one else would understand.
+///
+/// The structs derive `Deserialize` with `remote = "Self"`, which makes it a function of their own.
+macro_rules! from_objects {
+    ($($name:ident $(<$life:lifetime>)?),*) => {$(
+        impl<'de $(: $life, $life)?> $crate::wire::FromMap<'de> for $name $(<$life>)? {
+            fn from_map<A: serde::de::MapAccess<'de>>(map: A) -> Result<Self, A::Error> {
+                Self::deserialize(serde::de::value::MapAccessDeserializer::new(map))
+            }
+        }
+
+        impl<'de $(: $life, $life)?> serde::Deserialize<'de> for $name $(<$life>)? {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                $crate::wire::object(deserializer)
+            }
+        }
+    )*};
+}
+
+pub(crate) use from_objects;
+
+/// What is read from the keys of an object; see [`from_objects`].
+pub(crate) trait FromMap<'de>: Sized {
+    fn from_map<A: MapAccess<'de>>(map: A) -> Result<Self, A::Error>;
+}
+
+/// Reads an object and nothing else.
+pub(crate) fn object<'de, T: FromMap<'de>, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<T, D::Error> {
+    struct Object<T>(PhantomData<T>);
+    impl<'de, T: FromMap<'de>> Visitor<'de> for Object<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+            T::from_map(map)
+        }
+    }
+    deserializer.deserialize_map(Object(PhantomData))
+}
+
 /// Any manifest: what it is shows in which keys are there.
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase", remote = "Self")]
 pub(crate) struct Document<'a> {
     pub(crate) schema_version: Number,
     #[serde(borrow)]
@@ -42,7 +88,7 @@ pub(crate) struct Document<'a> {
 
 /// A descriptor whose digest has not been looked at.
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase", remote = "Self")]
 pub(crate) struct Entry<'a> {
     #[serde(borrow)]
     pub(crate) media_type: Text<'a>,
@@ -62,7 +108,7 @@ pub(crate) struct Entry<'a> {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, remote = "Self")]
 pub(crate) struct PlatformEntry<'a> {
     #[serde(borrow)]
     pub(crate) os: Text<'a>,
@@ -75,6 +121,8 @@ pub(crate) struct PlatformEntry<'a> {
     #[serde(borrow, rename = "os.features")]
     pub(crate) os_features: Option<Vec<Text<'a>>>,
 }
+
+from_objects!(Document<'a>, Entry<'a>, PlatformEntry<'a>);
 
 /// A string; empty when absent, `null` or of another type.
 #[derive(Default)]

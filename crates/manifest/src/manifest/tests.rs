@@ -180,3 +180,33 @@ fn limits() {
     assert!(nested(DEPTH_MAX - 1).is_ok());
     assert!(matches!(nested(DEPTH_MAX), Err(Error::TooDeep { .. })));
 }
+
+/// A derived reader takes a list for the values of the keys in their order.
+#[test]
+fn a_list_is_never_an_object() {
+    let digest = "sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4";
+    let (oci, index) = (MediaType::OciManifest, MediaType::OciIndex);
+    let table = [
+        (&oci, "[]".to_owned()),
+        (&oci, format!(r#"[2,"{oci}"]"#)),
+        (&oci, format!(r#"{{"config":["x/y","{digest}",2]}}"#)),
+        (&oci, format!(r#"{{"layers":[["x/y","{digest}",2]]}}"#)),
+        (&index, format!(r#"{{"manifests":[["x/y","{digest}",2]]}}"#)),
+        (
+            &index,
+            format!(r#"{{"manifests":[{{"digest":"{digest}","platform":["linux","arm64"]}}]}}"#),
+        ),
+        (
+            &MediaType::Schema1,
+            format!(r#"{{"schemaVersion":1,"fsLayers":[["{digest}"]],"history":[]}}"#),
+        ),
+        (
+            &MediaType::Schema1,
+            r#"{"schemaVersion":1,"fsLayers":[],"history":[["{}"]]}"#.to_owned(),
+        ),
+    ];
+    for (media_type, document) in table {
+        let read = Manifest::decode(Some(media_type.as_str()), document.clone().into());
+        assert!(matches!(read, Err(Error::Json { .. })), "{document}");
+    }
+}

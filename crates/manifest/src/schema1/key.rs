@@ -189,7 +189,7 @@ impl KeyKind {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, remote = "Self")]
 struct Jwk<'a> {
     #[serde(borrow)]
     kty: Text<'a>,
@@ -206,6 +206,8 @@ struct Jwk<'a> {
     #[serde(borrow)]
     e: Text<'a>,
 }
+
+wire::from_objects!(Jwk<'a>);
 
 /// The `SubjectPublicKeyInfo` inside a certificate (RFC 5280, section 4.1).
 fn subject_public_key_info(certificate: &[u8]) -> Option<&[u8]> {

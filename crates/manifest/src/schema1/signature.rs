@@ -232,6 +232,7 @@ fn indent(payload: &[u8]) -> &str {
 }
 
 #[derive(Deserialize)]
+#[serde(remote = "Self")]
 struct Block<'a> {
     #[serde(borrow, default)]
     header: Header<'a>,
@@ -242,7 +243,7 @@ struct Block<'a> {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, remote = "Self")]
 struct Header<'a> {
     #[serde(borrow)]
     jwk: Option<&'a RawValue>,
@@ -253,12 +254,14 @@ struct Header<'a> {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default, rename_all = "camelCase")]
+#[serde(default, rename_all = "camelCase", remote = "Self")]
 struct Protected<'a> {
     format_length: Number,
     #[serde(borrow)]
     format_tail: Text<'a>,
 }
+
+wire::from_objects!(Block<'a>, Header<'a>, Protected<'a>);
 
 impl Block<'_> {
     fn to_signature(&self) -> Signature {
