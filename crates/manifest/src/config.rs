@@ -194,10 +194,7 @@ impl fmt::Display for DiffId {
 impl History {
     /// As Go writes it: a time is always there, empty keys are not.
     pub(crate) fn to_json(&self) -> Result<String, Error> {
-        let created = self.created.as_deref().unwrap_or_default();
-        let created = go_json::time(created).ok_or_else(|| Error::Time {
-            text: created.into(),
-        })?;
+        let created = go_json::time(self.created.as_deref())?;
         let mut json = format!("{{\"created\":{}", go_json::string(&created));
         let texts = [
             ("author", &self.author),
@@ -217,7 +214,7 @@ impl History {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, remote = "Self")]
 struct Config<'a> {
     #[serde(borrow)]
     created: Text<'a>,
@@ -230,14 +227,14 @@ struct Config<'a> {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, remote = "Self")]
 struct RootFs<'a> {
     #[serde(borrow)]
     diff_ids: Option<Vec<Text<'a>>>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, remote = "Self")]
 struct HistoryEntry<'a> {
     #[serde(borrow)]
     created: Text<'a>,
@@ -249,6 +246,8 @@ struct HistoryEntry<'a> {
     comment: Text<'a>,
     empty_layer: Option<bool>,
 }
+
+wire::from_objects!(Config<'a>, RootFs<'a>, HistoryEntry<'a>);
 
 impl HistoryEntry<'_> {
     fn to_history(&self) -> History {

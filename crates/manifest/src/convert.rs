@@ -193,6 +193,8 @@ impl Schema1 {
             parent = id;
         }
         let blob = next(top)?;
+        // Written nowhere, but distribution reads it too.
+        go_json::time(top.created.as_deref())?;
         let seed = [format!("{} {parent} ", blob.hex()).as_bytes(), config_json].concat();
         let id = Digest::sha256(&seed).hex().to_string();
         steps.push((
@@ -259,10 +261,7 @@ impl Format {
 
 /// A v1 image that fits the format and collides with no other, but does not run by itself.
 fn lower_step(id: &str, parent: &str, step: &History) -> Result<String, Error> {
-    let created = step.created.as_deref().unwrap_or_default();
-    let created = go_json::time(created).ok_or_else(|| Error::Time {
-        text: created.into(),
-    })?;
+    let created = go_json::time(step.created.as_deref())?;
     let optional = |key: &str, text: &str| match text {
         "" => String::new(),
         text => format!(",\"{key}\":{}", go_json::string(text)),
@@ -301,18 +300,20 @@ fn payload(name: &str, tag: &str, architecture: &str, steps: &[(Digest, String)]
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, remote = "Self")]
 struct Base<'a> {
     #[serde(borrow)]
     rootfs: BaseRootFs<'a>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(default)]
+#[serde(default, remote = "Self")]
 struct BaseRootFs<'a> {
     #[serde(borrow)]
     base_layer: Text<'a>,
 }
+
+wire::from_objects!(Base<'a>, BaseRootFs<'a>);
 
 /// The gzipped empty tar every registry has for steps that changed no file: 32 bytes.
 pub const EMPTY_LAYER: &str =

@@ -1,7 +1,7 @@
 //! JSON as Go's `encoding/json` writes it: conversions must come out byte for byte as the tools
 //! written in Go made them, because digests are made of these bytes.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
@@ -137,35 +137,75 @@ pub(crate) fn indent(compact: &str, prefix: &str, indent: &str) -> String {
     text
 }
 
-/// A time as Go reads and writes it (RFC 3339, no trailing zeros in the fraction, `Z` for UTC);
-/// `None` if it is none. An empty text is Go's zero time.
-pub(crate) fn time(text: &str) -> Option<Cow<'_, str>> {
-    if text.is_empty() {
-        return Some(Cow::Borrowed("0001-01-01T00:00:00Z"));
-    }
-    let (seconds, rest) = text.split_at_checked("0001-01-01T00:00:00".len())?;
-    let shape = |(byte, model): (u8, u8)| match model {
-        b'0' => byte.is_ascii_digit(),
-        model => byte == model,
+/// A time as Go reads and writes it (RFC 3339, also with a comma; no trailing zeros in the
+/// fraction, `Z` for UTC); none is Go's zero time.
+pub(crate) fn time(text: Option<&str>) -> Result<String, Error> {
+    let Some(text) = text else {
+        return Ok("0001-01-01T00:00:00Z".to_owned());
     };
-    if !seconds.bytes().zip(*b"0000-00-00T00:00:00").all(shape) {
+    parse_time(text).ok_or_else(|| Error::Time { text: text.into() })
+}
+
+fn parse_time(text: &str) -> Option<String> {
+    let (seconds, rest) = text.split_at_checked("0000-00-00T00:00:00".len())?;
+    if !has_shape(seconds, "0000-00-00T00:00:00") || !exists(seconds)? {
         return None;
     }
     let zone_at = rest.find(['Z', '+', '-'])?;
     let (fraction, zone) = rest.split_at_checked(zone_at)?;
-    let digits = match fraction.strip_prefix('.') {
+    let digits = match fraction.strip_prefix(['.', ',']) {
         Some(digits) if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) => digits,
         None if fraction.is_empty() => "",
         Some(_) | None => return None,
     };
-    let zone = match zone {
-        "Z" | "+00:00" | "-00:00" => "Z",
-        zone if zone.len() == 6 && zone.bytes().skip(1).zip(*b"00:00").all(shape) => zone,
-        _ => return None,
-    };
     let digits = digits.get(..9).unwrap_or(digits).trim_end_matches('0');
     let dot = if digits.is_empty() { "" } else { "." };
-    Some(Cow::Owned(format!("{seconds}{dot}{digits}{zone}")))
+    let zone = parse_zone(zone)?;
+    Some(format!("{seconds}{dot}{digits}{zone}"))
+}
+
+/// Whether a time of the right shape is on the calendar and the clock; no leap seconds.
+fn exists(seconds: &str) -> Option<bool> {
+    let number = |from: usize, to: usize| seconds.get(from..to)?.parse::<u16>().ok();
+    let (year, month, day) = (number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let days = match month {
+        2 if is_leap => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => 0,
+    };
+    let on_clock = number(11, 13)? < 24 && number(14, 16)? < 60 && number(17, 19)? < 60;
+    Some((1..=days).contains(&day) && on_clock)
+}
+
+/// A zone as Go writes it. It reads 60 minutes and 24 hours, and writes less than a day.
+fn parse_zone(zone: &str) -> Option<String> {
+    if zone == "Z" {
+        return Some(zone.to_owned());
+    }
+    let (sign, offset) = zone.split_at_checked(1)?;
+    if !has_shape(offset, "00:00") {
+        return None;
+    }
+    let (hours, minutes) = offset.split_once(':')?;
+    let minutes: u16 = minutes.parse().ok().filter(|minutes| *minutes <= 60)?;
+    let offset = hours.parse::<u16>().ok()? * 60 + minutes;
+    match offset {
+        0 => Some("Z".to_owned()),
+        1..1440 => Some(format!("{sign}{:02}:{:02}", offset / 60, offset % 60)),
+        _ => None,
+    }
+}
+
+/// Whether `text` is like `model`, in which `0` stands for any digit.
+fn has_shape(text: &str, model: &str) -> bool {
+    let fits = |(byte, model): (u8, u8)| match model {
+        b'0' => byte.is_ascii_digit(),
+        model => byte == model,
+    };
+    text.len() == model.len() && text.bytes().zip(model.bytes()).all(fits)
 }
 
 fn push_html_safe(char: char, json: &mut String) {

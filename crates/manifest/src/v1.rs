@@ -6,6 +6,8 @@
 mod ancestry;
 mod image;
 
+use std::num::{IntErrorKind, ParseIntError};
+
 use longshore_reference::Digest;
 
 pub use self::ancestry::{Ancestry, IMAGES_MAX, ImageId};
@@ -147,11 +149,22 @@ impl History {
 /// Whether a Docker of this version wrote keys that must not survive: before 1.8.3. Missing and
 /// unreadable parts of the version count as 0.
 fn is_old(docker_version: &str) -> bool {
-    let mut parts = docker_version
-        .split('.')
-        .map(|part| part.parse::<u64>().unwrap_or_default());
-    let mut part = || parts.next().unwrap_or_default();
-    [part(), part(), part()] < [1, 8, 3]
+    let mut parts = docker_version.split('.').map(version_part);
+    let mut first = || parts.next().unwrap_or_default();
+    let known = [first(), first(), first()];
+    // A fourth part that is not 0 decides between versions that are equal so far.
+    let rest = parts.find(|part| *part != 0).unwrap_or_default();
+    known.cmp(&[1, 8, 3]).then(rest.cmp(&0)).is_lt()
+}
+
+/// A number as Go's `Atoi` has it when its error is ignored: what is out of range is the nearest.
+fn version_part(part: &str) -> i64 {
+    part.parse()
+        .unwrap_or_else(|error: ParseIntError| match error.kind() {
+            IntErrorKind::PosOverflow => i64::MAX,
+            IntErrorKind::NegOverflow => i64::MIN,
+            _ => 0,
+        })
 }
 
 #[cfg(test)]

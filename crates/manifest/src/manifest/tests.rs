@@ -209,4 +209,8 @@ fn a_list_is_never_an_object() {
         let read = Manifest::decode(Some(media_type.as_str()), document.clone().into());
         assert!(matches!(read, Err(Error::Json { .. })), "{document}");
     }
+    for config in ["[]", r#"{"rootfs":[[]]}"#, r#"{"history":[["2016"]]}"#] {
+        let read = crate::ImageConfig::decode(config.as_bytes());
+        assert!(matches!(read, Err(Error::Json { .. })), "{config}");
+    }
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, Serialize, de::IgnoredAny};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::IgnoredAny};
 
-use crate::{Error, go_json, go_json::Object};
+use crate::{Error, go_json, go_json::Object, wire};
 
 #[derive(Default, Deserialize, Serialize)]
-#[serde(default)]
+#[serde(default, remote = "Self")]
 pub(super) struct Image {
     #[serde(skip_serializing_if = "Or::is_default")]
     id: Or<String>,
@@ -15,7 +15,7 @@ pub(super) struct Image {
     parent: Or<String>,
     #[serde(skip_serializing_if = "Or::is_default")]
     pub(super) comment: Or<String>,
-    created: Or<String>,
+    created: Option<String>,
     #[serde(skip_serializing_if = "Or::is_default")]
     container: Or<String>,
     container_config: Or<Container>,
@@ -36,7 +36,7 @@ pub(super) struct Image {
 }
 
 #[derive(Default, Deserialize, PartialEq, Serialize)]
-#[serde(default, rename_all = "PascalCase")]
+#[serde(default, rename_all = "PascalCase", remote = "Self")]
 struct Container {
     hostname: Or<String>,
     domainname: Or<String>,
@@ -46,13 +46,13 @@ struct Container {
     attach_stderr: Or<bool>,
     #[serde(skip_serializing_if = "Or::is_default")]
     exposed_ports: Or<BTreeMap<String, Empty>>,
-    #[serde(skip_serializing_if = "Or::is_default")]
-    publish_service: Or<String>,
     tty: Or<bool>,
     open_stdin: Or<bool>,
     stdin_once: Or<bool>,
     env: Option<Vec<Or<String>>>,
     cmd: Option<Words>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    healthcheck: Option<Healthcheck>,
     #[serde(skip_serializing_if = "Or::is_default")]
     args_escaped: Or<bool>,
     image: Or<String>,
@@ -67,14 +67,46 @@ struct Container {
     labels: Option<BTreeMap<String, Or<String>>>,
     #[serde(skip_serializing_if = "Or::is_default")]
     stop_signal: Or<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stop_timeout: Option<i64>,
+    #[serde(skip_serializing_if = "Words::is_none")]
+    shell: Option<Words>,
 }
+
+/// Times in nanoseconds.
+#[derive(Default, Deserialize, PartialEq, Serialize)]
+#[serde(default, rename_all = "PascalCase", remote = "Self")]
+struct Healthcheck {
+    #[serde(skip_serializing_if = "Or::is_default")]
+    test: Or<Vec<Or<String>>>,
+    #[serde(skip_serializing_if = "Or::is_default")]
+    interval: Or<i64>,
+    #[serde(skip_serializing_if = "Or::is_default")]
+    timeout: Or<i64>,
+    #[serde(skip_serializing_if = "Or::is_default")]
+    start_period: Or<i64>,
+    #[serde(skip_serializing_if = "Or::is_default")]
+    retries: Or<i64>,
+}
+
+wire::from_objects!(Image, Container, Healthcheck);
+
+macro_rules! to_objects {
+    ($($name:ident),*) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                Self::serialize(self, serializer)
+            }
+        }
+    )*};
+}
+
+to_objects!(Image, Container, Healthcheck);
 
 impl Image {
     /// The time as Go writes it.
     pub(super) fn created(&self) -> Result<String, Error> {
-        let text = self.created.0.as_str();
-        let time = go_json::time(text).ok_or_else(|| Error::Time { text: text.into() })?;
-        Ok(time.into_owned())
+        go_json::time(self.created.as_deref())
     }
 
     /// The command of the container the image was made from, its words joined by a space.
@@ -123,6 +155,13 @@ impl<'de, T: Default + Deserialize<'de>> Deserialize<'de> for Or<T> {
 #[serde(transparent)]
 struct Words(Vec<Or<String>>);
 
+impl Words {
+    /// Whether Go leaves the list out of a document.
+    fn is_none(words: &Option<Self>) -> bool {
+        words.as_ref().is_none_or(|words| words.0.is_empty())
+    }
+}
+
 impl<'de> Deserialize<'de> for Words {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
@@ -138,12 +177,12 @@ impl<'de> Deserialize<'de> for Words {
     }
 }
 
-/// Go's `struct{}`: any value reads as `{}`.
+/// Go's `struct{}`: any object, or `null`, reads as `{}`.
 #[derive(Default, PartialEq, Serialize)]
 struct Empty {}
 
 impl<'de> Deserialize<'de> for Empty {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        IgnoredAny::deserialize(deserializer).map(|_| Self {})
+        Option::<BTreeMap<String, IgnoredAny>>::deserialize(deserializer).map(|_| Self {})
     }
 }

@@ -23,6 +23,11 @@ fn which_dockers_are_old() {
         ("0.99.99", true),
         ("1.7.9", true),
         ("2", false),
+        ("1.8.3.1", false),
+        ("1.8.3.0.-1", true),
+        ("1.8.2.9", true),
+        ("99999999999999999999", false),
+        ("1.-99999999999999999999", true),
     ];
     for (version, expected) in table {
         assert_eq!(is_old(version), expected, "{version}");
