@@ -90,13 +90,26 @@ impl Choice {
     }
 
     /// What to say when nothing is left: the platform that was asked for and those that are
-    /// there, as written, attestations left out.
+    /// there, as written, attestations left out; as source, that an image is for another version
+    /// of Windows, in moby's words.
     #[must_use]
     pub fn no_match(&self) -> Error {
         Error::NoMatch {
             wanted: Box::new(self.preference.wanted().clone()),
             available: self.available.clone(),
+            source: self.windows_version().map(Box::new),
         }
+    }
+
+    fn windows_version(&self) -> Option<Error> {
+        let mut available = self.available.iter();
+        if available
+            .clone()
+            .any(|image| self.preference.matches(image))
+        {
+            return None;
+        }
+        available.find_map(|image| self.preference.windows_version(image))
     }
 }
 

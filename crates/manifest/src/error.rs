@@ -113,6 +113,18 @@ pub enum Error {
         wanted: Box<Platform>,
         /// The platforms that are there, in the order of the index.
         available: Vec<Platform>,
+        /// Why the first image for this architecture will not do, where that is its version of
+        /// Windows: [`Self::WindowsVersion`].
+        #[source]
+        source: Option<Box<Self>>,
+    },
+    /// A Windows image does not run on a host of this version: they share the host's kernel.
+    #[error("a Windows version {image}-based image is incompatible with a {host} host")]
+    WindowsVersion {
+        /// Version of the image, `major.minor.build`.
+        image: Box<str>,
+        /// Version of the host, likewise.
+        host: Box<str>,
     },
     /// Too many indexes were looked into for one image.
     #[error("more than {indexes_max} indexes nested in one")]

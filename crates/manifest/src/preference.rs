@@ -2,7 +2,7 @@
 
 use std::cmp::{Ordering, Reverse};
 
-use crate::{Descriptor, Manifest, Platform, windows};
+use crate::{Descriptor, Error, Manifest, Platform, windows};
 
 /// Which platforms will do, the best first.
 ///
@@ -143,6 +143,19 @@ impl Preference {
         let mut ranked: Vec<_> = entries.filter_map(ranked).collect();
         ranked.sort_by(|(a, _), (b, _)| a.cmp(b));
         ranked.into_iter().map(|(_, entry)| entry).collect()
+    }
+
+    /// That `image` will not do because of its version of Windows alone.
+    pub(crate) fn windows_version(&self, image: &Platform) -> Option<Error> {
+        let image = self.readable(image);
+        let alike = |host: &&Platform| {
+            image.os == "windows"
+                && host.os == image.os
+                && host.architecture == image.architecture
+                && host.variant == image.variant
+        };
+        let host = self.vector.iter().find(alike).filter(|_| !self.exact)?;
+        windows::refusal(&host.os_version, &image.os_version)
     }
 
     /// The image's platform, in the form it is compared in.

@@ -1,5 +1,7 @@
 //! Which Windows runs which: containers share the host's kernel.
 
+use crate::Error;
+
 /// Whether a host of version `host` runs images of version `image`, as containerd has it.
 ///
 /// An empty version fits every other. Major and minor version must be equal. Below build 20348
@@ -19,6 +21,23 @@ pub(crate) fn runs(host: &str, image: &str) -> bool {
     let before = LONG_TERM_BUILDS.iter().rfind(|build| **build < host.build);
     let lowest = *before.unwrap_or(&LONG_TERM_BUILDS[0]);
     (lowest..=host.build).contains(&image.build)
+}
+
+/// Why a host of version `host` does not run images of version `image`; `None` if it does, or
+/// nothing can be said of the versions.
+pub(crate) fn refusal(host: &str, image: &str) -> Option<Error> {
+    if runs(host, image) {
+        return None;
+    }
+    let (image, host) = (build(image)?.into(), build(host)?.into());
+    Some(Error::WindowsVersion { image, host })
+}
+
+/// A version up to its build, `major.minor.build`.
+fn build(text: &str) -> Option<&str> {
+    version(text)?;
+    let end = text.match_indices('.').nth(2).map(|(end, _)| end);
+    text.get(..end.unwrap_or(text.len()))
 }
 
 #[derive(Default)]

@@ -80,6 +80,54 @@ fn a_nested_index_without_a_match_is_left_for_the_next_entry() {
     assert!(choice.next().is_none());
 }
 
+/// The source's text is moby's, which its users know.
+#[test]
+fn windows_of_another_version() {
+    let windows = |architecture: &str, version: &str| {
+        format!(
+            r#"{{"mediaType":"{IMAGE}","digest":"sha256:{}","platform":{{"os":"windows","architecture":"{architecture}","os.version":"{version}"}}}}"#,
+            "1".repeat(64)
+        )
+    };
+    let incompatible = |image: &str| {
+        format!("a Windows version {image}-based image is incompatible with a 10.0.17763 host")
+    };
+    let table = [
+        (&[("amd64", "10.0.20348.2")][..], Some("10.0.20348")),
+        (&[("amd64", "10.0.14393")], Some("10.0.14393")),
+        (
+            &[
+                ("arm64", "10.0.1.1"),
+                ("amd64", "10.0.26100.1"),
+                ("amd64", "10.0.20348.2"),
+            ],
+            Some("10.0.26100"),
+        ),
+        (&[("arm64", "10.0.20348.2")], None),
+        (&[("amd64", "10.0")], None),
+        (
+            &[("amd64", "10.0.20348.2"), ("amd64", "10.0.17763.9")],
+            None,
+        ),
+        (&[], None),
+    ];
+    let mut host = Platform::new("windows", "amd64", "");
+    host.os_version = "10.0.17763.5".to_owned();
+    for (entries, expected) in table {
+        let list: Vec<_> = entries.iter().map(|(a, v)| windows(a, v)).collect();
+        let document = format!(r#"{{"manifests":[{}]}}"#, list.join(","));
+        let index = Manifest::decode(None, document.into_bytes().into()).unwrap();
+        let choice = Choice::new(Preference::only(&host), &index).unwrap();
+        let error = choice.no_match();
+        let start = "no matching manifest for windows(10.0.17763.5)/amd64 in the manifest list";
+        assert!(error.to_string().starts_with(start), "{error}");
+        let source = std::error::Error::source(&error).map(ToString::to_string);
+        assert_eq!(source, expected.map(incompatible), "{entries:?}");
+        let choice = Choice::new(Preference::containers(&host), &index).unwrap();
+        assert!(std::error::Error::source(&choice.no_match()).is_none());
+    }
+}
+
 #[test]
 fn limits() {
     let nested = index(&[('1', INDEX, "")]);
