@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use longshore_reference::Digest;
 use serde::Deserialize;
 
@@ -28,6 +29,7 @@ pub const CONFIG_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImageConfig {
+    bytes: Bytes,
     platform: Platform,
     created: Option<Box<str>>,
     author: Option<Box<str>>,
@@ -102,12 +104,19 @@ impl ImageConfig {
         };
         let history = config.history.as_deref().unwrap_or_default();
         Ok(Self {
+            bytes: Bytes::copy_from_slice(bytes),
             platform: crate::manifest::platform(&platform),
             created: config.created.some().map(Box::from),
             author: config.author.some().map(Box::from),
             diff_ids: config.rootfs.as_ref().map(diff_ids).transpose()?,
             history: history.iter().map(HistoryEntry::to_history).collect(),
         })
+    }
+
+    /// The exact bytes: keys that are not known here survive in them.
+    #[must_use]
+    pub fn bytes(&self) -> &Bytes {
+        &self.bytes
     }
 
     /// What the image runs on, as written.

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use longshore_reference::Digest;
 use oci_spec::image as oci;
 
-use crate::{Descriptor, Error, Kind, Manifest, MediaType, Platform};
+use crate::{Descriptor, Error, ImageConfig, Kind, Manifest, MediaType, Platform, wire};
 
 impl From<&MediaType> for oci::MediaType {
     fn from(media_type: &MediaType) -> Self {
@@ -155,6 +155,42 @@ impl TryFrom<&Manifest> for oci::ImageIndex {
         converted.set_subject(manifest.subject().map(TryInto::try_into).transpose()?);
         converted.set_annotations(annotations(manifest.annotations()));
         Ok(converted)
+    }
+}
+
+impl TryFrom<&ImageConfig> for oci::ImageConfiguration {
+    type Error = Error;
+
+    /// ```
+    /// use longshore_manifest::ImageConfig;
+    /// use oci_spec::image::ImageConfiguration;
+    ///
+    /// let bytes = br#"{"os":"linux","architecture":"arm64","config":{"Env":["A=b"]},
+    ///     "rootfs":{"type":"layers","diff_ids":[]},"com.example.unknown":1}"#;
+    /// let config = ImageConfig::decode(bytes)?;
+    /// let converted = ImageConfiguration::try_from(&config)?;
+    /// assert_eq!(converted.architecture().to_string(), "arm64");
+    /// assert_eq!(config.bytes().as_ref(), bytes);
+    /// # Ok::<(), longshore_manifest::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// A key that OCI demands is not there (`architecture`, `os`, `rootfs`), or one has another
+    /// type than OCI gives it.
+    fn try_from(config: &ImageConfig) -> Result<Self, Error> {
+        wire::read("image configuration", config.bytes())
+    }
+}
+
+impl TryFrom<&oci::ImageConfiguration> for ImageConfig {
+    type Error = Error;
+
+    /// # Errors
+    /// A diff id that is no digest, or over
+    /// [`CONFIG_BYTES_MAX`](crate::CONFIG_BYTES_MAX) when written.
+    fn try_from(config: &oci::ImageConfiguration) -> Result<Self, Error> {
+        let fail = |source| Error::json("image configuration", source);
+        Self::decode(&serde_json::to_vec(config).map_err(fail)?)
     }
 }
 

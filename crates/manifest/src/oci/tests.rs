@@ -48,6 +48,43 @@ fn an_index() {
 }
 
 #[test]
+fn a_configuration() {
+    let bytes = format!(
+        r#"{{ "os":"windows","architecture":"arm64","variant":"v8","os.version":"10.0.1","os.features":["win32k"],"author":"me",
+        "created":"2016-01-01T00:00:00.10Z","config":{{"Env":["A=b"],"Cmd":null,"OnBuild":["x"]}},"x-unknown":{{"b":1,"a":[]}},
+        "rootfs":{{"type":"layers","diff_ids":["{DIGEST}"]}},"history":[{{"created_by":"c","empty_layer":true}},{{"comment":"d"}}]}}"#
+    );
+    let config = ImageConfig::decode(bytes.as_bytes()).unwrap();
+    let converted = oci::ImageConfiguration::try_from(&config).unwrap();
+    assert_eq!(config.bytes(), bytes.as_bytes(), "unknown keys survive");
+    let env = converted.config().as_ref().and_then(|c| c.env().clone());
+    assert_eq!(env, Some(vec!["A=b".to_owned()]));
+    let back = ImageConfig::try_from(&converted).unwrap();
+    assert_eq!(back.platform(), config.platform());
+    assert_eq!(back.diff_ids().unwrap(), config.diff_ids().unwrap());
+    assert_eq!(back.history(), config.history());
+    assert_eq!(
+        (back.created(), back.author()),
+        (config.created(), Some("me"))
+    );
+
+    for document in [
+        r#"{"os":"linux","rootfs":{"type":"layers","diff_ids":[]}}"#,
+        r#"{"architecture":"a","os":"b"}"#,
+    ] {
+        let config = ImageConfig::decode(document.as_bytes()).unwrap();
+        let refused = oci::ImageConfiguration::try_from(&config).unwrap_err();
+        assert_eq!(refused.to_string(), "image configuration is not readable");
+    }
+    let mut bad = converted;
+    bad.rootfs_mut().diff_ids_mut().push("sha256:x".to_owned());
+    assert!(matches!(
+        ImageConfig::try_from(&bad),
+        Err(Error::Digest { .. })
+    ));
+}
+
+#[test]
 fn what_oci_spec_cannot_say() {
     let refused = |document: &str| {
         oci::ImageManifest::try_from(&decode(document))
