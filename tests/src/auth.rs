@@ -1,6 +1,7 @@
 //! The origin's access control: Basic, or Bearer with a token endpoint of its own.
 
 use crate::answer::{Answer, error_body};
+use crate::token::Tokens;
 use crate::wire::Request;
 use base64::Engine as _;
 use serde_json::json;
@@ -49,6 +50,8 @@ impl Default for Bearer {
 #[derive(Debug, Default)]
 pub(crate) struct Guard {
     pub(crate) auth: Auth,
+    /// Tokens of a server of their own, beside what `auth` says.
+    pub(crate) tokens_of: Option<Tokens>,
     tokens: Vec<Issued>,
     issued: usize,
 }
@@ -74,6 +77,10 @@ impl Guard {
         host: &str,
     ) -> Option<Answer> {
         let authorization = request.header("authorization");
+        if let Some(tokens) = &self.tokens_of {
+            let challenge = tokens.refuse(authorization, repository)?;
+            return Some(unauthorized(Some(&challenge)));
+        }
         let (allowed, challenge) = match &self.auth {
             Auth::Open => return None,
             Auth::Basic(user, password) => (
@@ -98,11 +105,7 @@ impl Guard {
         if allowed {
             return None;
         }
-        let mut answer = Answer::json(401, error_body("UNAUTHORIZED", "authentication required"));
-        if let Some(challenge) = challenge {
-            answer.set("WWW-Authenticate", &challenge);
-        }
-        Some(answer)
+        Some(unauthorized(challenge.as_deref()))
     }
 
     /// Answers the token endpoint.
@@ -164,4 +167,12 @@ pub(crate) fn basic(user: &str, password: &str) -> String {
         "Basic {}",
         base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"))
     )
+}
+
+fn unauthorized(challenge: Option<&str>) -> Answer {
+    let mut answer = Answer::json(401, error_body("UNAUTHORIZED", "authentication required"));
+    if let Some(challenge) = challenge {
+        answer.set("WWW-Authenticate", challenge);
+    }
+    answer
 }

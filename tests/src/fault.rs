@@ -132,6 +132,15 @@ impl On {
         }
     }
 
+    /// POST requests whose path contains `path`.
+    #[must_use]
+    pub fn post(path: &str) -> Self {
+        Self {
+            method: Some("POST"),
+            path: path.into(),
+        }
+    }
+
     /// HEAD requests whose path contains `path`.
     #[must_use]
     pub fn head(path: &str) -> Self {

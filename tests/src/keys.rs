@@ -7,7 +7,7 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, RSA_PKCS1_SHA256,
 };
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -138,9 +138,8 @@ pub(crate) fn certificate(subject: &str, info: &[u8], issuer: &str, by: &Key) ->
 }
 
 /// A certificate as a file has it.
-#[cfg(test)]
 pub(crate) fn pem(certificate: &[u8]) -> String {
-    let text = base64::engine::general_purpose::STANDARD.encode(certificate);
+    let text = STANDARD.encode(certificate);
     let lines: Vec<_> = (0..text.len())
         .step_by(64)
         .map(|at| &text[at..text.len().min(at + 64)])

@@ -42,6 +42,7 @@ mod registry;
 mod schema1;
 mod server;
 mod tar;
+mod token;
 mod v1;
 mod wire;
 
@@ -55,6 +56,7 @@ pub use proxy::{Proxy, Settings, binary};
 pub use registry::media;
 pub use schema1::{Forgery, Schema1, Signer};
 pub use server::{Seen, Server};
+pub use token::TokenServer;
 pub use v1::{V1Image, V1Layer, V1Registry, V1Style};
 
 /// How long a fixture waits for what must happen before it fails the test.

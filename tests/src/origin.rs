@@ -5,6 +5,7 @@ use crate::content::Content;
 use crate::fault::{Fault, On};
 use crate::registry::Registry;
 use crate::server::{Server, lock};
+use crate::token::TokenServer;
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::ops::Deref;
@@ -88,6 +89,11 @@ impl Origin {
     /// Asks for tokens of the own `/token`.
     pub fn require_bearer(&self, bearer: Bearer) {
         self.registry().guard.auth = Auth::Bearer(bearer);
+    }
+
+    /// Asks for tokens of this server.
+    pub fn require_tokens_of(&self, server: &TokenServer) {
+        self.registry().guard.tokens_of = Some(server.tokens());
     }
 
     /// Makes every token that was issued invalid.

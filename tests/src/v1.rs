@@ -2,6 +2,7 @@
 
 mod image;
 mod registry;
+mod site;
 
 pub use image::{V1Image, V1Layer, V1Style};
 pub use registry::V1Registry;

@@ -33,6 +33,11 @@ impl Request {
         pairs(&self.query)
     }
 
+    /// The pairs of a form in the body, decoded.
+    pub(crate) fn form(&self) -> Vec<(String, String)> {
+        pairs(&String::from_utf8_lossy(&self.body))
+    }
+
     /// Reads the next request of a connection; `None` when the client is done or does not speak HTTP/1.1.
     pub(crate) async fn read(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Self> {
         let end = loop {

@@ -7,7 +7,9 @@
     reason = "it talks to a shell script, and a fixture that does not start fails its test"
 )]
 
-use longshore_tests::{Forgery, Origin, Schema1, Signer, V1Image, V1Registry, V1Style};
+use longshore_tests::{
+    Forgery, Origin, Schema1, Signer, TokenServer, V1Image, V1Registry, V1Style,
+};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -28,6 +30,7 @@ async fn main() -> ExitCode {
     let serving = match what.as_str() {
         "v1-registry" => v1_registry(&options).await,
         "schema1" => schema1(&options).await,
+        "token-server" => token_server(&options).await,
         _ => None,
     };
     let Some(_serving) = serving else {
@@ -107,6 +110,41 @@ async fn schema1(options: &Options) -> Option<Serving> {
     Some(Box::new(origin))
 }
 
+async fn token_server(options: &Options) -> Option<Serving> {
+    let service = options.text("service").unwrap_or("registry.test");
+    let tokens = TokenServer::start_at(options.address()?, service).await;
+    if let Some(file) = options.text("users") {
+        let users = std::fs::read_to_string(file).expect("the users");
+        for (username, password) in users.lines().filter_map(|line| line.split_once(':')) {
+            tokens.let_in(username, password);
+        }
+    }
+    if options.has("anonymous") {
+        tokens.let_in_everyone();
+    }
+    if let Some(repository) = options.text("withhold") {
+        tokens.withhold(repository);
+    }
+    tokens.expire_in(options.number("expires-in", 300)?);
+    if let Some(file) = options.text("certificates") {
+        std::fs::write(file, tokens.certificates()).expect("write the certificates");
+    }
+    let refresh = options
+        .text("refresh-token-of")
+        .map(|username| tokens.refresh_token(username));
+    println!(
+        "{}",
+        json!({
+            "address": tokens.host(),
+            "realm": tokens.realm(),
+            "service": service,
+            "issuer": tokens.issuer(),
+            "refresh_token": refresh,
+        })
+    );
+    Some(Box::new(tokens))
+}
+
 /// The layers of an image, the base first.
 fn layers(image: &V1Image) -> Value {
     let layers = image.layers.iter().map(|layer| {
@@ -172,7 +210,14 @@ impl Options {
 }
 
 /// The options that have no value.
-const FLAGS: &[&str] = &["standalone", "index", "plain", "old", "cookies"];
+const FLAGS: &[&str] = &[
+    "standalone",
+    "index",
+    "plain",
+    "old",
+    "cookies",
+    "anonymous",
+];
 
 const USAGE: &str = "\
 usage: fixture WHAT [--listen ADDRESS] [OPTION]...
@@ -184,7 +229,15 @@ usage: fixture WHAT [--listen ADDRESS] [OPTION]...
   schema1       a registry v2 with one signed schema 1 image
       --key es256|rs256|x5c       how it is signed
       --forge signature|payload|history   what is wrong with it
+  token-server  a token server with keys of its own
+      --service NAME              the registry it is for
+      --users FILE                lines USER:PASSWORD: who may pull everything
+      --anonymous                 so may those who say no name
+      --withhold REPOSITORY       but nobody this one
+      --expires-in SECONDS        how long tokens hold
+      --certificates FILE         where to write what tokens are to be checked with
+      --refresh-token-of USER     print a refresh token of that user
 
-Both: --repository NAME --tag TAG --layers N --bytes N (of the file in each layer)
+Images: --repository NAME --tag TAG --layers N --bytes N (of the file in each layer)
       --plain (layers not compressed) --old (made by Docker 1.7.1)
 ";
