@@ -3,6 +3,7 @@
 pub(crate) mod challenge;
 pub(crate) mod credentials;
 mod exchange;
+pub(crate) mod keyring;
 pub(crate) mod realm;
 pub(crate) mod session;
 pub(crate) mod token;

@@ -46,7 +46,10 @@ mod transport;
 mod tries;
 mod upstream;
 
-pub use auth::credentials::{Credentials, Secret};
+pub use auth::{
+    credentials::{Credentials, Secret},
+    keyring::{Keyring, Places},
+};
 pub use config::{Config, Endpoint, Event, Kind, Observer, Timeouts};
 pub use download::Download;
 pub use error::{Error, Fault, Phase, Reason, Source};

@@ -96,7 +96,7 @@ impl Inner {
     /// Asks one endpoint, with all the exchanges that need be. The answer is a 200 (with a range also 206 or 416) that
     /// is neither a web page nor encoded.
     pub(crate) async fn ask(&self, contact: &Contact, ask: &Ask<'_>) -> Result<Response, Failure> {
-        let mut session = Session::new(contact, ask).await;
+        let mut session = Session::new(self, contact, ask).await;
         if session.unreadable.is_some() {
             self.observe(Event::CredentialsRejected);
         }

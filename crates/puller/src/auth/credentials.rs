@@ -11,6 +11,11 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use http::HeaderValue;
 use longshore_reference::Digest;
 
+use crate::{
+    Source,
+    auth::keyring::{Keyring, Sought},
+};
+
 /// How we introduce ourselves to an upstream. `Debug` never prints a secret.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -28,6 +33,8 @@ pub enum Credentials {
     /// An identity token, which OAuth 2 calls a refresh token: exchanged for tokens by POST. As in docker's files and
     /// programs, a [`Basic`](Self::Basic) whose user is `<token>` is one too.
     Identity(Secret),
+    /// Whatever a keyring has for the registry, of any of the kinds above; nothing, if it has nothing.
+    Keyring(Keyring),
 }
 
 /// A value that must not be seen, given directly or kept in a file.
@@ -58,6 +65,8 @@ pub(crate) struct Login {
     pub(crate) header: Option<HeaderValue>,
     /// Tells one set of credentials from another without keeping it.
     pub(crate) id: Digest,
+    /// The run of a credential program that found it.
+    pub(crate) run: Option<u64>,
 }
 
 /// What a secret is.
@@ -127,17 +136,27 @@ impl fmt::Debug for Secret {
 }
 
 impl Credentials {
-    /// Reads what is in files.
-    pub(crate) async fn login(&self) -> Result<Login, io::Error> {
-        match self {
-            Self::Basic { username, password } => Login::new(
-                Means::Password,
-                Some(username.clone()),
-                password.read().await?,
-            ),
-            Self::Bearer(token) => Login::new(Means::Static, None, token.read().await?),
-            Self::Identity(token) => Login::new(Means::Identity, None, token.read().await?),
-        }
+    /// Reads what is in files, looks up what is in a keyring. `stale` was not accepted: what a program said then is not
+    /// good any more.
+    pub(crate) async fn login(
+        &self,
+        sought: Sought<'_>,
+        stale: Option<&Login>,
+    ) -> Result<Option<Login>, Source> {
+        let (means, username, secret) = match self {
+            Self::Basic { username, password } => (Means::Password, Some(username), password),
+            Self::Bearer(token) => (Means::Static, None, token),
+            Self::Identity(token) => (Means::Identity, None, token),
+            Self::Keyring(keyring) => {
+                let run = stale.and_then(|login| login.run);
+                // Boxed: every request has room for it, and few need it.
+                let found = Box::pin(keyring.login(sought, run)).await;
+                return found.map_err(|trouble| trouble as Source);
+            }
+        };
+        let secret = secret.read().await.map_err(source)?;
+        let login = Login::new(means, username.cloned(), secret).map_err(source)?;
+        Ok(Some(login))
     }
 }
 
@@ -169,6 +188,7 @@ impl Login {
             username,
             header,
             id,
+            run: None,
         })
     }
 
@@ -185,6 +205,10 @@ impl Login {
     pub(crate) fn secret(&self) -> &Arc<str> {
         &self.secret
     }
+}
+
+fn source(error: io::Error) -> Source {
+    Arc::new(error)
 }
 
 fn sensitive(text: String) -> Result<HeaderValue, io::Error> {

@@ -52,9 +52,9 @@ impl Inner {
             service,
             scope: token::scopes(&scope),
         };
-        self.tokens
-            .obtain(key.clone(), self.ask_for_token(contact, login, realm, &key))
-            .await
+        // Boxed: every request has room for it, and few need it.
+        let exchange = Box::pin(self.ask_for_token(contact, login, realm, &key));
+        self.tokens.obtain(key.clone(), exchange).await
     }
 
     /// Whether the token endpoint may see the credentials for this endpoint.

@@ -1,6 +1,6 @@
 //! How one exchange introduces itself, and what it tries when it is refused.
 
-use std::{io, mem, sync::Arc};
+use std::{mem, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header::ACCEPT_ENCODING};
 use tokio::time::Instant;
@@ -10,8 +10,10 @@ use crate::{
     auth::{
         challenge::{Challenge, Challenges},
         credentials::Login,
+        keyring::Sought,
         token::{self, Grant, Refusal},
     },
+    classify::Role,
     endpoint::Contact,
     error::Source,
     request::{Ask, Refused},
@@ -26,12 +28,16 @@ pub(crate) struct Session {
     /// The configured credentials did not help.
     pub(crate) rejected: bool,
     pub(crate) unreadable: Option<Source>,
+    /// As the endpoint calls it.
+    repository: String,
     /// What a token must be for: our own idea until the registry names one.
     scope: String,
     /// What the registry found wrong with the token it saw last.
     complaint: Option<Arc<str>>,
     /// A token that was held already was replaced.
     renewed: bool,
+    /// Credentials that were not accepted were looked up once more.
+    login_renewed: bool,
     pinged: bool,
     /// The storage behind a redirect refused, and the registry was asked for another redirect.
     redirected_again: bool,
@@ -45,28 +51,28 @@ pub(crate) enum Sent {
 }
 
 impl Session {
-    pub(crate) async fn new(contact: &Contact, ask: &Ask<'_>) -> Self {
-        let (mut login, mut unreadable) = (None, None);
-        if let Some(credentials) = &contact.credentials {
-            match credentials.login().await {
-                Ok(read) => login = Some(read),
-                Err(error) => unreadable = Some(Arc::new(error) as Source),
-            }
-        }
+    pub(crate) async fn new(inner: &Inner, contact: &Contact, ask: &Ask<'_>) -> Self {
+        let repository = contact.repository(ask.repository);
+        let mut session = Self {
+            challenge: contact.challenge(),
+            rejected: false,
+            login: None,
+            unreadable: None,
+            scope: pull_scope(&repository),
+            repository,
+            complaint: None,
+            renewed: false,
+            login_renewed: false,
+            pinged: false,
+            redirected_again: false,
+        };
+        let login = inner.look_up(contact, &mut session, None).await;
         let known_bad = login
             .as_ref()
             .is_some_and(|login| contact.has_rejected(&login.id, Instant::now()));
-        Self {
-            challenge: contact.challenge(),
-            rejected: unreadable.is_some() || known_bad,
-            login: login.filter(|_| !known_bad),
-            unreadable,
-            scope: pull_scope(&contact.repository(ask.repository)),
-            complaint: None,
-            renewed: false,
-            pinged: false,
-            redirected_again: false,
-        }
+        session.rejected = session.unreadable.is_some() || known_bad;
+        session.login = login.filter(|_| !known_bad);
+        session
     }
 
     /// Takes over a challenge of this endpoint; whether it asks for something else than before.
@@ -116,6 +122,10 @@ impl Inner {
                     return Ok(Sent::Token(Box::new(grant), header));
                 }
                 Err(Refusal::Refused) if login.is_some() => {
+                    if let Some(fresh) = self.other_login(contact, session, true).await {
+                        session.login = Some(fresh);
+                        continue;
+                    }
                     if !grant.cached {
                         self.rejected(contact);
                     }
@@ -215,28 +225,64 @@ impl Inner {
         let Some(login) = &session.login else {
             return false;
         };
-        if !mem::replace(&mut session.renewed, true) {
-            if let Some(Ok(fresh)) = read(contact).await
-                && fresh.id != login.id
-            {
-                session.login = Some(fresh);
-                return true;
-            }
-            if news
-                && !login.is_static()
-                && matches!(session.challenge, Some(Challenge::Bearer { .. }))
-            {
-                return true;
-            }
+        let (id, is_static) = (login.id, login.is_static());
+        let expired = refused.status == StatusCode::UNAUTHORIZED || refused.reply.says_expired();
+        if let Some(fresh) = self.other_login(contact, session, expired).await {
+            session.login = Some(fresh);
+            return true;
         }
-        if refused.status == StatusCode::FORBIDDEN && !refused.reply.says_expired() {
+        if news
+            && !is_static
+            && matches!(session.challenge, Some(Challenge::Bearer { .. }))
+            && !mem::replace(&mut session.renewed, true)
+        {
+            return true;
+        }
+        if !expired {
             return false;
         }
-        contact.reject(login.id, Instant::now());
+        contact.reject(id, Instant::now());
         self.rejected(contact);
         session.login = None;
         session.rejected = true;
         true
+    }
+
+    /// The credentials as they are now, if they are others than those that were not accepted; looked up once in an
+    /// exchange. `expired`: a credential program is asked again.
+    async fn other_login(
+        &self,
+        contact: &Contact,
+        session: &mut Session,
+        expired: bool,
+    ) -> Option<Login> {
+        if mem::replace(&mut session.login_renewed, true) {
+            return None;
+        }
+        let old = session.login.clone()?;
+        let stale = expired.then_some(&old);
+        let fresh = self.look_up(contact, session, stale).await?;
+        (fresh.id != old.id && !contact.has_rejected(&fresh.id, Instant::now())).then_some(fresh)
+    }
+
+    async fn look_up(
+        &self,
+        contact: &Contact,
+        session: &mut Session,
+        stale: Option<&Login>,
+    ) -> Option<Login> {
+        let sought = Sought {
+            endpoint: contact.host(),
+            upstream: (contact.role == Role::Origin).then_some(self.name.as_str()),
+            repository: &session.repository,
+        };
+        match contact.credentials.as_ref()?.login(sought, stale).await {
+            Ok(login) => login,
+            Err(error) => {
+                session.unreadable = Some(error);
+                None
+            }
+        }
     }
 
     fn rejected(&self, contact: &Contact) {
@@ -282,13 +328,6 @@ impl Inner {
                 Error::Denied { endpoint, detail }
             }
         }
-    }
-}
-
-async fn read(contact: &Contact) -> Option<Result<Login, io::Error>> {
-    match &contact.credentials {
-        Some(credentials) => Some(credentials.login().await),
-        None => None,
     }
 }
 

@@ -10,6 +10,7 @@ mod auth;
 mod common;
 mod download;
 mod failing;
+mod keyring;
 mod list;
 mod pull;
 mod redirect;
