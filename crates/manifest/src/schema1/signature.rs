@@ -7,7 +7,7 @@ use base64::{
     prelude::BASE64_URL_SAFE_NO_PAD,
 };
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::value::RawValue;
 
 use super::key::Key;
@@ -173,6 +173,13 @@ pub(super) fn sign<E>(
     signer: impl FnOnce(&[u8]) -> Result<Vec<u8>, E>,
 ) -> Result<Result<Vec<u8>, E>, Error> {
     Key::from_jwk(jwk)?;
+    let taken: Taken = wire::read("schema 1 payload", payload)?;
+    if taken.signatures {
+        // What nobody signed may be there all the same, as `null`: a second one would make the document unreadable.
+        return Err(Error::Signed {
+            reason: "the payload has a key \"signatures\" of its own",
+        });
+    }
     let (len, tail) = layout(payload)?;
     let protected = format!(
         r#"{{"formatLength":{len},"formatTail":"{}","time":{}}}"#,
@@ -261,7 +268,19 @@ struct Protected<'a> {
     format_tail: Text<'a>,
 }
 
-wire::from_objects!(Block<'a>, Header<'a>, Protected<'a>);
+/// Whether the place for signatures is taken.
+#[derive(Default, Deserialize)]
+#[serde(default, remote = "Self")]
+struct Taken {
+    #[serde(deserialize_with = "is_there")]
+    signatures: bool,
+}
+
+fn is_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    IgnoredAny::deserialize(deserializer).map(|_| true)
+}
+
+wire::from_objects!(Block<'a>, Header<'a>, Protected<'a>, Taken);
 
 impl Block<'_> {
     fn to_signature(&self) -> Signature {

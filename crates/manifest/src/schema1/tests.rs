@@ -168,6 +168,18 @@ fn an_object_without_keys_cannot_be_signed() {
 }
 
 #[test]
+fn a_payload_with_a_place_for_signatures_cannot_be_signed() {
+    let schema1 = decode(r#"{"schemaVersion":1,"signatures": null }"#).unwrap();
+    let signed = schema1.sign("2016-01-02T03:04:05Z", "ES256", JWK, |_| {
+        Ok::<_, ()>(vec![1])
+    });
+    assert_eq!(
+        signed.unwrap_err().to_string(),
+        "the payload has a key \"signatures\" of its own"
+    );
+}
+
+#[test]
 fn signatures_that_do_not_agree() {
     let signed = |blocks: &[(&str, &str)]| {
         let block = |(len, tail): &(&str, &str)| {
