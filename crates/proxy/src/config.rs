@@ -3,10 +3,10 @@
 //! A [`Config`] in the hand is whole and valid: every upstream that may be dialled is in it, the public ones too, each
 //! with its endpoints and its policy. No secret of it is ever printed.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+mod credentials;
 mod error;
 mod file;
 mod folder;
@@ -15,6 +15,7 @@ mod resolve;
 mod tests;
 mod value;
 
+pub use credentials::{Credentials, Secret};
 pub use error::{Error, Place};
 pub use folder::data_folder;
 pub use value::{
@@ -68,26 +69,6 @@ pub struct Upstream {
     pub realms: Vec<String>,
     /// When to ask it and what to make of its answers.
     pub policy: Policy,
-}
-
-/// A user name and where its password is found.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credentials {
-    /// The user name.
-    pub username: String,
-    /// The password.
-    pub password: Secret,
-}
-
-/// Where a secret is found.
-#[derive(Clone, PartialEq, Eq)]
-pub enum Secret {
-    /// In the configuration itself.
-    Value(String),
-    /// In a file, to be read anew when it changes; a line end at its end does not belong to it.
-    File(PathBuf),
-    /// In an environment variable.
-    Env(String),
 }
 
 /// When to ask an upstream, and what to make of its answers.
@@ -189,22 +170,6 @@ impl Default for Policy {
             on_denied: OnDenied::Deny,
             rate_limit_status: RateLimitStatus::ServiceUnavailable,
             stale_needs_whole: true,
-        }
-    }
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credentials").finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Value(_) => f.write_str("Value(…)"),
-            Self::File(file) => f.debug_tuple("File").field(file).finish(),
-            Self::Env(name) => f.debug_tuple("Env").field(name).finish(),
         }
     }
 }

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use longshore_puller::{
-    Config, Credentials, Download, Endpoint, Error as Pulled, Secret, Upstream as Puller,
+    Config, Credentials, Download, Endpoint, Error as Pulled, Keyring, Places, Secret,
+    Upstream as Puller,
 };
 use longshore_reference::{Canonical, Named, Reference};
 use longshore_store::{
@@ -271,6 +272,13 @@ fn puller(
         .as_ref()
         .map(credentials)
         .transpose()?;
+    config.tokens_by_post = matches!(
+        configured.credentials,
+        Some(config::Credentials::Basic {
+            tokens_by_post: true,
+            ..
+        })
+    );
     config.realms.clone_from(&configured.realms);
     if let Some(ca) = &configured.ca {
         let pem = std::fs::read(ca).map_err(|source| Error::Read {
@@ -285,7 +293,35 @@ fn puller(
 }
 
 fn credentials(configured: &config::Credentials) -> Result<Credentials, Error> {
-    let password = match &configured.password {
+    Ok(match configured {
+        config::Credentials::Basic {
+            username, password, ..
+        } => Credentials::Basic {
+            username: username.clone(),
+            password: secret(password)?,
+        },
+        config::Credentials::Token(token) => Credentials::Bearer(secret(token)?),
+        config::Credentials::IdentityToken(token) => Credentials::Identity(secret(token)?),
+        config::Credentials::DockerConfig(file) => {
+            let keyring = Keyring::docker_config(file.clone(), Places::from_env());
+            Credentials::Keyring(keyring)
+        }
+        config::Credentials::AuthFile(file) => {
+            let keyring = Keyring::auth_file(file.clone(), Places::from_env());
+            Credentials::Keyring(keyring)
+        }
+        config::Credentials::Helper(name) => {
+            let keyring = Keyring::program(name, Places::from_env());
+            Credentials::Keyring(keyring.map_err(|source| Error::Upstream {
+                name: name.clone(),
+                source,
+            })?)
+        }
+    })
+}
+
+fn secret(configured: &config::Secret) -> Result<Secret, Error> {
+    Ok(match configured {
         config::Secret::Value(value) => Secret::value(value.as_str()),
         config::Secret::File(path) => Secret::file(path.as_path()),
         config::Secret::Env(name) => {
@@ -295,10 +331,6 @@ fn credentials(configured: &config::Credentials) -> Result<Credentials, Error> {
             })?;
             Secret::value(value)
         }
-    };
-    Ok(Credentials::Basic {
-        username: configured.username.clone(),
-        password,
     })
 }
 

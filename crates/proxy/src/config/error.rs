@@ -173,7 +173,13 @@ fn distance(from: &str, to: &str) -> usize {
 }
 
 /// Keys whose values are never repeated in an error.
-const SECRET_KEYS: [&str; 3] = ["credentials", "username", "password"];
+const SECRET_KEYS: [&str; 5] = [
+    "credentials",
+    "username",
+    "password",
+    "token",
+    "identity_token",
+];
 
 #[cfg(test)]
 mod tests {

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
+use super::Credentials;
 use super::value::{
     Age, Endpoint, Host, OnDeleted, OnDenied, RateLimitStatus, Span, StoreUrl, UpstreamName,
 };
-use super::{Credentials, Secret};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -133,35 +133,6 @@ impl TryFrom<Span> for AnswerWithin {
             ));
         }
         Ok(Self(span.0))
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CredentialsFile {
-    username: String,
-    password: Option<String>,
-    password_file: Option<Folder>,
-    password_env: Option<String>,
-}
-
-impl<'de> Deserialize<'de> for Credentials {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        let file = CredentialsFile::deserialize(from)?;
-        let password = match (file.password, file.password_file, file.password_env) {
-            (Some(value), None, None) => Secret::Value(value),
-            (None, Some(path), None) => Secret::File(path.0),
-            (None, None, Some(name)) => Secret::Env(name),
-            _ => {
-                return Err(de::Error::custom(
-                    "credentials have one of `password`, `password_file` and `password_env`",
-                ));
-            }
-        };
-        Ok(Self {
-            username: file.username,
-            password,
-        })
     }
 }
 

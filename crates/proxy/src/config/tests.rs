@@ -88,12 +88,36 @@ fn example_file_is_valid_with_its_comments_taken_away() {
     assert_eq!(config.admin_listen.unwrap().port(), 9600);
     let hub = upstream(&config, "docker.io");
     assert_eq!(hub.ca.as_deref(), Some(Path::new("/etc/ssl/corp.pem")));
-    let credentials = hub.credentials.unwrap();
-    assert_eq!(credentials.username, "name");
     assert_eq!(
-        credentials.password,
-        Secret::File("/run/secrets/hub".into())
+        hub.credentials,
+        Some(basic("name", Secret::File("/run/secrets/hub".into())))
     );
+    // The other ways to log in.
+    let others = example
+        .lines()
+        .filter_map(|line| line.strip_prefix("#     credentials = "));
+    let all: Vec<Credentials> = others
+        .map(|inner| {
+            let config = parse(&format!("[upstreams.\"a.b\"]\ncredentials = {inner}"));
+            upstream(&config, "a.b").credentials.unwrap()
+        })
+        .collect();
+    let expected = [
+        Credentials::Token(Secret::File("/run/secrets/token".into())),
+        Credentials::IdentityToken(Secret::File("/run/secrets/acr".into())),
+        Credentials::Helper("ecr-login".to_owned()),
+        Credentials::DockerConfig(Some("/etc/longshore/docker.json".into())),
+        Credentials::AuthFile(None),
+    ];
+    assert_eq!(all, expected);
+}
+
+fn basic(username: &str, password: Secret) -> Credentials {
+    Credentials::Basic {
+        username: username.to_owned(),
+        password,
+        tokens_by_post: false,
+    }
 }
 
 const INHERITING: &str = r#"
@@ -147,8 +171,8 @@ fn upstreams_inherit_and_override() {
     assert_eq!(corp.hosts, ["corp.mirror.example"]);
     assert_eq!(corp.realms, ["auth.corp.example"]);
     assert_eq!(
-        corp.credentials.unwrap().password,
-        Secret::Env("CORP_PASSWORD".to_owned())
+        corp.credentials,
+        Some(basic("u", Secret::Env("CORP_PASSWORD".to_owned())))
     );
 }
 
@@ -422,8 +446,8 @@ fn secrets_are_never_printed() {
         "[upstreams.\"a.b\"]\ncredentials = { username = \"mallory\", password = \"hunter2\" }",
     );
     assert_eq!(
-        upstream(&config, "a.b").credentials.unwrap().password,
-        Secret::Value("hunter2".to_owned())
+        upstream(&config, "a.b").credentials,
+        Some(basic("mallory", Secret::Value("hunter2".to_owned())))
     );
     let text = format!("{config:?}");
     assert!(
@@ -436,6 +460,9 @@ fn secrets_are_never_printed() {
         "[upstreams.\"a.b\"]\ncredentials = { username = \"u\", password = [\"hunter2\", \"77777\"] }",
         "[upstreams.\"a.b\".credentials]\nusername = \"u\"\npassword = 77777",
         "[upstreams.\"a.b\"]\ncredentials = { username = \"u\", password = \"hunter2 }",
+        "[upstreams.\"a.b\"]\ncredentials = { token = 77777 }",
+        "[upstreams.\"a.b\"]\ncredentials = { identity_token = 77777 }",
+        "[upstreams.\"a.b\"]\ncredentials = { token = \"hunter2\", helper = \"ecr-login\" }",
         "[upstreams.\"a.b\"]\nendpoints = [\"https://u:hunter2@x\"]",
         "[store]\nurl = \"s3://u:hunter2@x\"",
     ] {
@@ -514,3 +541,124 @@ fn endpoints_and_stores_that_are_refused() {
         assert!(UpstreamName::parse(name).is_ok(), "{name}");
     }
 }
+
+#[test]
+fn one_way_to_log_in() {
+    let credentials = |inner: &str| {
+        let text = format!("[upstreams.\"a.b\"]\ncredentials = {{ {inner} }}");
+        let config = parse_with(&text, &Overrides::default());
+        config.map(|config| upstream(&config, "a.b").credentials)
+    };
+    let env = || Secret::Env("X".to_owned());
+    for (inner, expected) in [
+        ("username = \"u\", password_env = \"X\"", basic("u", env())),
+        (
+            "username = \"u\", password = \"p\", tokens_by_post = true",
+            Credentials::Basic {
+                username: "u".to_owned(),
+                password: Secret::Value("p".to_owned()),
+                tokens_by_post: true,
+            },
+        ),
+        (
+            "token = \"t\"",
+            Credentials::Token(Secret::Value("t".to_owned())),
+        ),
+        (
+            "token_file = \"/t\"",
+            Credentials::Token(Secret::File("/t".into())),
+        ),
+        ("token_env = \"X\"", Credentials::Token(env())),
+        (
+            "identity_token = \"t\"",
+            Credentials::IdentityToken(Secret::Value("t".to_owned())),
+        ),
+        (
+            "identity_token_file = \"/t\"",
+            Credentials::IdentityToken(Secret::File("/t".into())),
+        ),
+        (
+            "identity_token_env = \"X\"",
+            Credentials::IdentityToken(env()),
+        ),
+        ("docker_config = true", Credentials::DockerConfig(None)),
+        (
+            "docker_config = \"/etc/docker/config.json\"",
+            Credentials::DockerConfig(Some("/etc/docker/config.json".into())),
+        ),
+        ("auth_file = true", Credentials::AuthFile(None)),
+        (
+            "auth_file = \"/run/auth.json\"",
+            Credentials::AuthFile(Some("/run/auth.json".into())),
+        ),
+        (
+            "helper = \"ecr-login\"",
+            Credentials::Helper("ecr-login".to_owned()),
+        ),
+    ] {
+        assert_eq!(credentials(inner).unwrap(), Some(expected), "{inner}");
+    }
+    let mut wrong = Vec::new();
+    for (inner, expected) in REFUSED {
+        let error = credentials(inner).unwrap_err().to_string();
+        if !error.ends_with(expected) {
+            wrong.push(error);
+        }
+    }
+    assert_eq!(wrong, [""; 0]);
+}
+
+const REFUSED: &[(&str, &str)] = &[
+    (
+        "",
+        "a.toml:2:15: `credentials`: credentials are a `username` and a password, or one of `token`, `identity_token`, `docker_config`, `auth_file` and `helper`",
+    ),
+    (
+        "username = \"u\", password = \"p\", token = \"t\"",
+        "a.toml:2:15: `credentials`: `username` and `token` are two ways to log in, give one",
+    ),
+    (
+        "docker_config = true, helper = \"x\"",
+        "`credentials`: `docker_config` and `helper` are two ways to log in, give one",
+    ),
+    (
+        "token_env = \"X\", identity_token_file = \"/t\"",
+        "`credentials`: `token` and `identity_token` are two ways to log in, give one",
+    ),
+    (
+        "token = \"t\", token_file = \"/t\"",
+        "`credentials`: credentials have one of `token`, `token_file` and `token_env`",
+    ),
+    (
+        "identity_token = \"t\", identity_token_env = \"X\"",
+        "`credentials`: credentials have one of `identity_token`, `identity_token_file` and `identity_token_env`",
+    ),
+    (
+        "password = \"p\"",
+        "`credentials`: `password` goes with a `username`",
+    ),
+    (
+        "token = \"t\", tokens_by_post = true",
+        "`credentials`: `tokens_by_post` goes with a `username`",
+    ),
+    (
+        "docker_config = false",
+        "a.toml:2:33: `docker_config`: invalid value: boolean `false`, expected true, or the absolute path of a file",
+    ),
+    (
+        "auth_file = \"auth.json\"",
+        "a.toml:2:29: `auth_file`: a path is absolute",
+    ),
+    (
+        "helper = \"docker-credential-ecr-login\"",
+        "`helper`: a helper is what follows docker-credential- in the name of a program, like \"ecr-login\"",
+    ),
+    (
+        "helper = \"../x\"",
+        "`helper`: a helper is what follows docker-credential- in the name of a program, like \"ecr-login\"",
+    ),
+    (
+        "helpr = \"x\"",
+        "a.toml:2:17: unknown key `helpr`, did you mean `helper`?",
+    ),
+];
