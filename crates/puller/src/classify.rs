@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::{
     Error,
-    error::{Phase, Reason},
+    error::{Fault, Phase, Reason},
 };
 
 /// What to do after an error.
@@ -60,7 +60,88 @@ pub(crate) fn next(error: &Error, role: Role) -> Next {
             Role::Mirror => Next::Endpoint,
             Role::Origin => Next::Stop,
         },
-        Error::Config { .. } => Next::Stop,
+        // Another endpoint may speak another version.
+        Error::NotSupported { .. } => Next::Endpoint,
+        Error::Reserved { .. } | Error::NoEndpoints { .. } | Error::Config { .. } => Next::Stop,
+    }
+}
+
+/// Whether an error of the v2 endpoints lets one of protocol v1 answer: there was no connection, what answered is not a
+/// v2 registry, or it has not what was asked for or wants to know who asks. A registry that is overloaded, broken or
+/// slow, or whose content is wrong, is no reason to ask it in another way.
+pub(crate) fn asks_v1(error: &Error) -> bool {
+    match error {
+        Error::Unknown { .. } | Error::Rejected { .. } => true,
+        Error::Denied { detail, .. } => {
+            let code = detail
+                .as_deref()
+                .and_then(|detail| detail.split(':').next());
+            code.is_none_or(|code| code == "UNAUTHORIZED")
+        }
+        Error::Unreachable { reason, .. } => {
+            matches!(reason, Reason::Connect | Reason::Tls | Reason::Lost)
+        }
+        Error::Misbehaved { fault, .. } => {
+            matches!(fault, Fault::Html | Fault::Json | Fault::Status(_))
+        }
+        Error::NotSupported { .. } => true,
+        Error::TimedOut { .. }
+        | Error::Limited { .. }
+        | Error::Reserved { .. }
+        | Error::NoEndpoints { .. }
+        | Error::Config { .. } => false,
+    }
+}
+
+/// Whether an error says that there was no connection at all: then the other scheme of the host may be asked, and
+/// nothing was learnt of the registry.
+pub(crate) fn is_no_answer(error: &Error) -> bool {
+    match error {
+        Error::Unreachable { reason, .. } => !matches!(reason, Reason::Status(_)),
+        Error::TimedOut { .. } | Error::Config { .. } => true,
+        Error::Unknown { .. }
+        | Error::Denied { .. }
+        | Error::Rejected { .. }
+        | Error::Limited { .. }
+        | Error::Misbehaved { .. }
+        | Error::NotSupported { .. }
+        | Error::Reserved { .. }
+        | Error::NoEndpoints { .. } => false,
+    }
+}
+
+/// Whether a later error is told instead of the one that is kept: the last one is, but what is not supported hides no
+/// real error, and neither does the error of something that does not even speak the protocol.
+pub(crate) fn replaces(kept: &Error, later: &Error, speaks: bool) -> bool {
+    match (kept, later) {
+        (Error::NotSupported { .. }, _) => true,
+        (_, Error::NotSupported { .. }) => false,
+        (_, later) => speaks && !is_no_answer(later),
+    }
+}
+
+/// What follows when the endpoint of a v1 registry that an index named could not tell a tag: others of the list may
+/// have answered a status, but no connection and a 404 end it.
+pub(crate) fn next_of_list(error: &Error) -> Next {
+    match error {
+        Error::Unknown { .. } => Next::Stop,
+        _ if is_no_answer(error) => Next::Stop,
+        _ => Next::Endpoint,
+    }
+}
+
+/// Whether the JSON of a v1 image is asked for again after this error.
+pub(crate) fn asks_image_again(error: &Error) -> bool {
+    match error {
+        Error::Unknown { .. } | Error::Unreachable { .. } | Error::TimedOut { .. } => true,
+        Error::Misbehaved { fault, .. } => matches!(fault, Fault::Status(_)),
+        Error::Denied { .. }
+        | Error::Rejected { .. }
+        | Error::Limited { .. }
+        | Error::NotSupported { .. }
+        | Error::Reserved { .. }
+        | Error::NoEndpoints { .. }
+        | Error::Config { .. } => false,
     }
 }
 
@@ -79,6 +160,18 @@ pub(crate) fn meaning(status: StatusCode, reply: &Reply) -> Meaning {
         429 => Meaning::Limited,
         408 | 425 | 500..=599 => Meaning::Unreachable,
         _ => Meaning::Misbehaved,
+    }
+}
+
+/// What `status` means when a v1 registry answers it.
+pub(crate) fn meaning_v1(status: StatusCode, reply: &Reply) -> Meaning {
+    match status.as_u16() {
+        404 => Meaning::Unknown {
+            confirmed: reply.message.is_some(),
+        },
+        // `Image is being uploaded, retry later`
+        400 if reply.says_uploading() => Meaning::Unreachable,
+        _ => meaning(status, reply),
     }
 }
 
@@ -142,6 +235,19 @@ impl Reply {
             .is_some_and(|m| m.to_ascii_lowercase().contains("pull rate limit"))
     }
 
+    /// A v1 registry says that the image is not complete yet.
+    fn says_uploading(&self) -> bool {
+        self.message
+            .as_ref()
+            .is_some_and(|m| m.to_ascii_lowercase().contains("being uploaded"))
+    }
+
+    /// Whether the code is one with which a registry of another protocol may hide behind a gateway: it does not confirm
+    /// that this is a v2 registry.
+    pub(crate) fn leaves_v2_open(&self) -> bool {
+        self.has(&OPEN_CODES)
+    }
+
     /// Whether any registry code is there.
     pub(crate) fn has_code(&self) -> bool {
         !self.codes.is_empty()
@@ -154,12 +260,13 @@ impl Reply {
     }
 }
 
-/// ECR and some gateways answer `{"message": …}` or `{"Message": …}`.
+/// ECR and some gateways answer `{"message": …}` or `{"Message": …}`, v1 registries `{"error": …}`.
 fn loose_message(body: &[u8]) -> Option<String> {
     let document: serde_json::Value = serde_json::from_slice(body).ok()?;
     let text = document
         .get("message")
-        .or_else(|| document.get("Message"))?
+        .or_else(|| document.get("Message"))
+        .or_else(|| document.get("error"))?
         .as_str()?;
     Some(text.to_owned())
 }
@@ -167,6 +274,7 @@ fn loose_message(body: &[u8]) -> Option<String> {
 /// Tries at one endpoint before the next one's turn.
 pub(crate) const TRIES_MAX: u32 = 3;
 const DETAIL_CHARS_MAX: usize = 200;
+const OPEN_CODES: [&str; 3] = ["UNAUTHORIZED", "MANIFEST_UNKNOWN", "NAME_UNKNOWN"];
 /// `NOT_FOUND` is Harbor's.
 const UNKNOWN_CODES: [&str; 6] = [
     "MANIFEST_UNKNOWN",

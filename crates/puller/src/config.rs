@@ -2,9 +2,10 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
+use http::HeaderMap;
 use url::Url;
 
-use crate::{Credentials, Error};
+use crate::{Credentials, Error, Insecure, lookup};
 
 /// One registry as configured.
 ///
@@ -31,6 +32,12 @@ pub struct Config {
     /// Whether user and password are exchanged for tokens by POST (OAuth 2), which gives refresh tokens, before GET is
     /// tried. Default `false`. Identity tokens are always exchanged by POST.
     pub tokens_by_post: bool,
+    /// Which versions of the protocol may be used.
+    pub api: Api,
+    /// Hosts that may be asked without TLS, for endpoints without a scheme ([`Endpoint::of_host`]).
+    pub insecure: Insecure,
+    /// Headers that go with every request to the upstream's own hosts; their names begin with `X-Meta-`.
+    pub meta_headers: HeaderMap,
     /// Hosts of token endpoints that may have the credentials although they are of another domain than the endpoint.
     pub realms: Vec<String>,
     /// Deadlines.
@@ -43,7 +50,21 @@ pub struct Config {
 #[derive(Clone)]
 pub struct Endpoint {
     url: Url,
+    /// Given without a scheme.
+    bare: bool,
     credentials: Option<Credentials>,
+}
+
+/// Which versions of the registry protocol an upstream is asked in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Api {
+    /// v2; then, at the origin, v1, where nothing speaks for a v2 registry. Mirrors are asked in v2 only.
+    #[default]
+    Auto,
+    /// v2 only.
+    V2,
+    /// v1 only, mirrors too.
+    V1,
 }
 
 /// How long to wait for what.
@@ -124,6 +145,9 @@ impl Config {
             credentials: None,
             ca_pem: None,
             tokens_by_post: false,
+            api: Api::default(),
+            insecure: Insecure::default(),
+            meta_headers: HeaderMap::new(),
             realms: Vec::new(),
             timeouts: Timeouts::default(),
             observer: Arc::new(|_| ()),
@@ -139,6 +163,8 @@ impl fmt::Debug for Config {
             .field("credentials", &self.credentials)
             .field("ca_pem", &self.ca_pem.as_ref().map(Vec::len))
             .field("tokens_by_post", &self.tokens_by_post)
+            .field("api", &self.api)
+            .field("insecure", &self.insecure)
             .field("realms", &self.realms)
             .field("timeouts", &self.timeouts)
             .finish_non_exhaustive()
@@ -176,6 +202,27 @@ impl Endpoint {
         url.set_path(&path);
         Ok(Self {
             url,
+            bare: false,
+            credentials: None,
+        })
+    }
+
+    /// An endpoint from a host without scheme: `registry.example`, `localhost:5000`. It is asked over TLS; if its host is
+    /// [`Insecure`], without a look at its certificate and, where TLS does not answer, in plain. `docker.io` stands for
+    /// Docker's registry.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when it is anything but a host and an optional port.
+    pub fn of_host(host: &str) -> Result<Self, Error> {
+        let bad = || Error::config("endpoint", "not a host with an optional port");
+        if host.starts_with('-') || host.ends_with('-') {
+            return Err(bad());
+        }
+        let mut url = lookup::host(lookup::canonical(host)).ok_or_else(bad)?;
+        url.set_path("/v2/");
+        Ok(Self {
+            bare: !lookup::is_docker(&url),
+            url,
             credentials: None,
         })
     }
@@ -190,6 +237,11 @@ impl Endpoint {
     /// The URL of `GET /v2/`, with a slash at the end.
     pub(crate) fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// Whether it was given without a scheme.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.bare
     }
 
     pub(crate) fn credentials(&self) -> Option<&Credentials> {
@@ -253,6 +305,29 @@ mod tests {
             ("http://[::1]:5000", "http://[::1]:5000/v2/"),
         ] {
             assert_eq!(Endpoint::parse(given).unwrap().url().as_str(), base);
+        }
+        for (given, base, bare) in [
+            ("r.example", "https://r.example/v2/", true),
+            ("R.example:5000", "https://r.example:5000/v2/", true),
+            ("[::1]:5000", "https://[::1]:5000/v2/", true),
+            ("docker.io", "https://registry-1.docker.io/v2/", false),
+            ("index.docker.io", "https://registry-1.docker.io/v2/", false),
+        ] {
+            let endpoint = Endpoint::of_host(given).unwrap();
+            assert_eq!((endpoint.url().as_str(), endpoint.bare), (base, bare));
+        }
+        for bad in [
+            "",
+            "r.example/x",
+            "https://r.example",
+            "u@r.example",
+            "-r",
+            "r:99999",
+        ] {
+            assert!(
+                matches!(Endpoint::of_host(bad), Err(Error::Config { .. })),
+                "{bad}"
+            );
         }
         for bad in [
             "",

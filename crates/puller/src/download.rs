@@ -1,21 +1,23 @@
 //! A blob on its way: constant memory, and cuts are mended by ranged requests.
 
-use std::fmt;
+mod source;
+
+use std::{fmt, sync::Arc};
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use longshore_reference::Canonical;
 use reqwest::Response;
-use tokio::time::Instant;
 
+use self::source::Source;
 use crate::{
     Error, Event,
-    endpoint::Contact,
     error::Fault,
     range::ContentRange,
     transport::{self, Failure},
     tries,
     upstream::{Upstream, blob_ask},
+    v1::layer::Layer,
 };
 
 /// The bytes of a blob from an offset to its end, in order.
@@ -24,7 +26,7 @@ use crate::{
 /// the next. Dropping it ends the transfer.
 pub struct Download {
     upstream: Upstream,
-    blob: Canonical,
+    source: Source,
     /// Of the whole blob; given, or learnt from the registry.
     size: Option<u64>,
     /// The next byte the caller gets.
@@ -32,18 +34,18 @@ pub struct Download {
     /// `None` when the connection was lost and at the end.
     body: Option<Body>,
     done: bool,
-    /// The endpoints that sent bytes.
-    used: Vec<usize>,
     /// Resumes since `resumed_at`.
     resumes: u32,
     resumed_at: u64,
     /// Why the connection was lost, told when it cannot be mended.
     lost: Option<Error>,
+    /// All bytes came, and they are not what the registry said.
+    wrong: Option<Error>,
 }
 
 struct Body {
     response: Response,
-    contact: usize,
+    host: Arc<str>,
     /// Bytes still to be thrown away: the registry ignored the range.
     skip: u64,
     /// The registry announced where it ends, so nothing can follow.
@@ -57,17 +59,36 @@ impl Download {
         offset: u64,
         size: Option<u64>,
     ) -> Result<Self, Error> {
+        let used = Vec::new();
+        Self::start(upstream, Source::Blob { blob, used }, offset, size).await
+    }
+
+    pub(crate) async fn open_layer(
+        upstream: Upstream,
+        layer: Layer,
+        offset: u64,
+        size: Option<u64>,
+    ) -> Result<Self, Error> {
+        Self::start(upstream, Source::Layer(Box::new(layer)), offset, size).await
+    }
+
+    async fn start(
+        upstream: Upstream,
+        source: Source,
+        offset: u64,
+        size: Option<u64>,
+    ) -> Result<Self, Error> {
         let mut download = Self {
             upstream,
-            blob,
+            source,
             size,
             at: offset,
             body: None,
             done: size.is_some_and(|size| offset >= size && size > 0),
-            used: Vec::new(),
             resumes: 0,
             resumed_at: offset,
             lost: None,
+            wrong: None,
         };
         if !download.done {
             download.connect().await?;
@@ -88,7 +109,7 @@ impl Download {
     }
 
     /// The next bytes; `None` at the end, which is the end of the blob wherever its size is known. They are not
-    /// verified. Cancel-safe: no bytes are lost when the future is dropped.
+    /// verified, but for a v1 layer whose checksum the registry stated. Cancel-safe: no bytes are lost when the future is dropped.
     ///
     /// # Errors
     /// When the connection was lost and could not be mended, or the registry sends more than the blob has. After an
@@ -104,6 +125,9 @@ impl Download {
 
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         loop {
+            if let Some(wrong) = &self.wrong {
+                return Err(wrong.clone());
+            }
             if self.done {
                 return Ok(None);
             }
@@ -119,12 +143,7 @@ impl Download {
 
     /// The bytes were not the digest's: for a while the endpoints they came from are asked last for this digest.
     pub fn distrust(&self) {
-        for &contact in &self.used {
-            self.upstream
-                .inner
-                .distrust
-                .add(contact, self.blob.digest(), Instant::now());
-        }
+        self.source.distrust(&self.upstream.inner.distrust);
     }
 
     /// Reads on; `None` when there is nothing to hand out but the state has changed.
@@ -138,17 +157,13 @@ impl Download {
             return Ok(None);
         };
         let inner = &upstream.inner;
-        let Some(contact) = inner.contacts.get(body.contact) else {
-            return Ok(None);
-        };
         let complete = self.size == Some(self.at);
         if complete && body.bounded {
-            self.finish();
-            return Ok(None);
+            return self.finish();
         }
         match transport::chunk(
             &mut body.response,
-            contact.host(),
+            &body.host,
             inner.transport.timeouts.idle,
         )
         .await
@@ -164,26 +179,22 @@ impl Download {
                 self.advance(bytes)
             }
             // Everything is there; how the connection ends no longer matters.
-            _ if complete => {
-                self.finish();
-                Ok(None)
-            }
+            _ if complete => self.finish(),
             Ok(None) if self.size.is_none() && body.skip == 0 => {
                 self.size = Some(self.at);
-                self.finish();
-                Ok(None)
+                self.finish()
             }
             Ok(None) => {
                 let fault = Fault::Length {
                     expected: self.size.unwrap_or(self.at),
                     found: self.at,
                 };
-                self.lost = Some(Error::misbehaved(contact.host(), fault));
+                self.lost = Some(Error::misbehaved(&body.host, fault));
                 self.body = None;
                 Ok(None)
             }
             Err(error) => {
-                tracing::debug!(upstream = %inner.name, endpoint = %contact.host(), error = %error, "blob cut");
+                tracing::debug!(upstream = %inner.name, endpoint = %body.host, error = %error, "blob cut");
                 self.lost = Some(error);
                 self.body = None;
                 Ok(None)
@@ -194,34 +205,41 @@ impl Download {
     fn advance(&mut self, bytes: Bytes) -> Result<Option<Bytes>, Error> {
         let end = self.at + bytes.len() as u64;
         if let Some(size) = self.size.filter(|&size| end > size) {
-            let host = self
-                .body
-                .as_ref()
-                .and_then(|body| self.upstream.inner.contacts.get(body.contact));
             let fault = Fault::Length {
                 expected: size,
                 found: end,
             };
-            let error = host.map(|contact| Error::misbehaved(contact.host(), fault));
-            self.body = None;
+            let body = self.body.take();
+            let error = body.map(|body| Error::misbehaved(&body.host, fault));
             return Err(error.unwrap_or_else(|| Error::config("endpoints", "none")));
+        }
+        if let Source::Layer(layer) = &mut self.source {
+            layer.watch(&bytes);
         }
         self.at = end;
         Ok(Some(bytes))
     }
 
-    fn finish(&mut self) {
+    fn finish(&mut self) -> Result<Option<Bytes>, Error> {
         self.done = true;
-        self.body = None;
+        let body = self.body.take();
+        if let (Source::Layer(layer), Some(body)) = (&mut self.source, body)
+            && !layer.is_right()
+        {
+            let error = Error::misbehaved(&body.host, Fault::Digest);
+            self.wrong = Some(error.clone());
+            return Err(error);
+        }
+        Ok(None)
     }
 
     async fn resume(&mut self) -> Result<(), Error> {
         if self.at >= self.resumed_at + PROGRESS_BYTES {
             (self.resumes, self.resumed_at) = (0, self.at);
         }
-        if self.resumes >= RESUMES_MAX {
+        if self.resumes >= RESUMES_MAX || !self.source.can_resume(self.at, self.size) {
             self.resumes = 0;
-            let lost = self.lost.take();
+            let lost = self.lost.clone();
             return Err(lost.unwrap_or_else(|| Error::config("endpoints", "none")));
         }
         self.resumes += 1;
@@ -242,14 +260,34 @@ impl Download {
         }
     }
 
-    /// Asks for the bytes from `at`, at the endpoint that served last, unless it has failed twice without progress.
+    /// Asks for the bytes from `at`.
     async fn connect(&mut self) -> Result<(), Error> {
+        match &mut self.source {
+            Source::Blob { blob, .. } => {
+                let blob = blob.clone();
+                self.connect_blob(&blob).await
+            }
+            Source::Layer(layer) => {
+                let (response, host) = layer.connect(&self.upstream, self.at).await?;
+                let size = layer.size;
+                let accepted = self.accept(&host, response);
+                accepted.map_err(|failure| failure.error)?;
+                // The length of the answer is surer.
+                self.size = self.size.or(size);
+                Ok(())
+            }
+        }
+    }
+
+    /// The endpoint that served last comes first, unless it has failed twice without progress.
+    async fn connect_blob(&mut self, blob: &Canonical) -> Result<(), Error> {
         let range = (self.at > 0).then(|| format!("bytes={}-", self.at));
         let upstream = self.upstream.clone();
-        let blob = self.blob.clone();
-        let ask = blob_ask(&blob, Method::GET, range);
+        let ask = blob_ask(blob, Method::GET, range);
         let mut tries = upstream.tries(&ask, Some(blob.digest()));
-        if let Some(&last) = self.used.last() {
+        if let Source::Blob { used, .. } = &self.source
+            && let Some(&last) = used.last()
+        {
             match self.resumes {
                 0..=2 => tries.prefer(last),
                 _ => tries.defer(last),
@@ -258,12 +296,13 @@ impl Download {
         loop {
             let (index, contact) = tries.next().await?;
             let result = match upstream.inner.ask(contact, &ask).await {
-                Ok(response) => self.accept(contact, index, response),
+                Ok(response) => self.accept(contact.host(), response),
                 Err(failure) => Err(failure),
             };
             match result {
                 Ok(()) => {
                     tries.succeeded(contact);
+                    self.source.used(index);
                     return Ok(());
                 }
                 Err(failure) => tries.failed(contact, failure),
@@ -272,19 +311,18 @@ impl Download {
     }
 
     /// Checks the headers and takes the body over.
-    fn accept(
-        &mut self,
-        contact: &Contact,
-        index: usize,
-        response: Response,
-    ) -> Result<(), Failure> {
+    fn accept(&mut self, host: &Arc<str>, response: Response) -> Result<(), Failure> {
+        let is_layer = matches!(self.source, Source::Layer(_));
         let headers = response.headers();
         let length = transport::content_length(headers);
         let misbehaved = |fault| Failure {
-            error: Error::misbehaved(contact.host(), fault),
+            error: Error::misbehaved(host, fault),
             own: true,
         };
-        let content_range = ContentRange::of(headers);
+        let content_range = match is_layer {
+            true => ContentRange::of_v1(headers),
+            false => ContentRange::of(headers),
+        };
         let (skip, total) = match response.status() {
             StatusCode::OK => (self.at, length),
             StatusCode::PARTIAL_CONTENT => {
@@ -294,7 +332,9 @@ impl Download {
                 let (first, last) =
                     span.ok_or_else(|| misbehaved(Fault::Header("content-range")))?;
                 let ends_early = range.total.is_some_and(|total| last + 1 != total);
-                if ends_early || length.is_some_and(|length| length != last + 1 - first) {
+                let lies = length.is_some_and(|length| length != last + 1 - first);
+                // A v1 registry may count one byte too many; what it announces is not relied on.
+                if ends_early || (lies && !is_layer) {
                     return Err(misbehaved(Fault::Header("content-range")));
                 }
                 (0, range.total.or(Some(last + 1)))
@@ -303,7 +343,7 @@ impl Download {
             _ => match (content_range.and_then(|range| range.total), self.size) {
                 (Some(total), None) if total == self.at => {
                     self.size = Some(total);
-                    self.finish();
+                    self.done = true;
                     return Ok(());
                 }
                 (total, _) => {
@@ -321,12 +361,8 @@ impl Download {
             return Err(misbehaved(Fault::Length { expected, found }));
         }
         self.size = self.size.or(total);
-        if !self.used.contains(&index) {
-            self.used.push(index);
-        }
-        self.used.sort_by_key(|&used| used == index);
         self.body = Some(Body {
-            contact: index,
+            host: Arc::clone(host),
             skip,
             bounded: length.is_some(),
             response,
@@ -338,7 +374,7 @@ impl Download {
 impl fmt::Debug for Download {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Download")
-            .field("blob", &self.blob)
+            .field("source", &self.source)
             .field("size", &self.size)
             .field("at", &self.at)
             .finish_non_exhaustive()

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::IpAddr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -11,8 +12,8 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::{
-    Credentials, Endpoint, address, auth::challenge::Challenge, breaker::Breaker, classify::Role,
-    limit::Limits, transport::same_origin,
+    Credentials, Insecure, address, auth::challenge::Challenge, breaker::Breaker, classify::Role,
+    limit::Limits, lookup::Version, transport::same_origin, v1::ping::Ping,
 };
 
 /// An endpoint with what we learnt of it.
@@ -20,6 +21,9 @@ use crate::{
 pub(crate) struct Contact {
     url: Url,
     host: Arc<str>,
+    pub(crate) version: Version,
+    /// What it was made of was given without a scheme.
+    bare: Option<Arc<Bare>>,
     pub(crate) role: Role,
     pub(crate) credentials: Option<Credentials>,
     pub(crate) breaker: Mutex<Breaker>,
@@ -27,11 +31,30 @@ pub(crate) struct Contact {
     challenge: Mutex<Option<Challenge>>,
     rejected: Mutex<Option<(Digest, Instant)>>,
     inside: Mutex<Option<(bool, Instant)>>,
+    /// Of a v1 endpoint.
+    ping: Mutex<Option<(Ping, Instant)>>,
+    /// Of a v1 endpoint: it does not speak v1, until then nobody asks whether it does.
+    silent: Mutex<Option<Instant>>,
+}
+
+/// What the endpoints of one host share that was given without a scheme.
+#[derive(Debug)]
+pub(crate) struct Bare {
+    url: Url,
+    rule: Arc<Insecure>,
+    insecure: Mutex<Option<(bool, Instant)>>,
+    /// Until when it counts that TLS was answered.
+    tls: Mutex<Option<Instant>>,
 }
 
 impl Contact {
-    pub(crate) fn new(endpoint: &Endpoint, role: Role, credentials: Option<Credentials>) -> Self {
-        let url = endpoint.url().clone();
+    pub(crate) fn new(
+        url: Url,
+        version: Version,
+        bare: Option<Arc<Bare>>,
+        role: Role,
+        credentials: Option<Credentials>,
+    ) -> Self {
         let name = url.host_str().unwrap_or_default();
         let host = url
             .port()
@@ -39,6 +62,8 @@ impl Contact {
         Self {
             url,
             host,
+            version,
+            bare,
             role,
             credentials,
             breaker: Mutex::default(),
@@ -46,6 +71,8 @@ impl Contact {
             challenge: Mutex::default(),
             rejected: Mutex::default(),
             inside: Mutex::default(),
+            ping: Mutex::default(),
+            silent: Mutex::default(),
         }
     }
 
@@ -54,7 +81,7 @@ impl Contact {
         &self.host
     }
 
-    /// `GET /v2/`.
+    /// `GET /v2/`, or what ends in `/v1/`.
     pub(crate) fn url(&self) -> &Url {
         &self.url
     }
@@ -71,6 +98,58 @@ impl Contact {
             .and_then(|at| base.get(at + 4..))
             .unwrap_or_default();
         format!("{prefix}{path}")
+    }
+
+    /// Whether it may be asked at all: a plain one only if its host is insecure and does not answer over TLS.
+    pub(crate) async fn is_eligible(&self) -> bool {
+        match &self.bare {
+            Some(bare) if self.url.scheme() == "http" => {
+                !bare.answers_tls() && bare.is_insecure().await
+            }
+            _ => true,
+        }
+    }
+
+    /// Whether its certificate does not matter.
+    pub(crate) async fn is_unverified(&self) -> bool {
+        match &self.bare {
+            Some(bare) if self.url.scheme() == "https" => bare.is_insecure().await,
+            _ => false,
+        }
+    }
+
+    /// It answered something.
+    pub(crate) fn answered(&self) {
+        if let Some(bare) = self.bare.as_ref().filter(|_| self.url.scheme() == "https") {
+            set(&bare.tls, Some(Instant::now() + KEPT_FOR));
+        }
+    }
+
+    /// What a v1 endpoint answered to a ping a short while ago.
+    pub(crate) fn pinged(&self) -> Option<Ping> {
+        fresh(&self.ping)
+    }
+
+    pub(crate) fn see_ping(&self, ping: Ping) {
+        set(&self.ping, Some((ping, Instant::now() + KEPT_FOR)));
+        if ping.speaks {
+            set(&self.silent, None);
+        }
+    }
+
+    /// Whether it was seen to speak v1.
+    pub(crate) fn speaks_v1(&self) -> bool {
+        self.pinged().is_some_and(|ping| ping.speaks)
+    }
+
+    /// It does not speak v1: nobody need ask for a while.
+    pub(crate) fn silence(&self) {
+        set(&self.silent, Some(Instant::now() + KEPT_FOR));
+    }
+
+    pub(crate) fn is_silent(&self) -> bool {
+        let silent = self.silent.lock().unwrap_or_else(PoisonError::into_inner);
+        silent.is_some_and(|until| Instant::now() < until)
     }
 
     /// The challenge it answered last.
@@ -130,6 +209,55 @@ impl Contact {
     }
 }
 
+impl Bare {
+    pub(crate) fn new(url: Url, rule: Arc<Insecure>) -> Self {
+        Self {
+            url,
+            rule,
+            insecure: Mutex::default(),
+            tls: Mutex::default(),
+        }
+    }
+
+    /// By name, by address, and for a name that does not resolve: no.
+    async fn is_insecure(&self) -> bool {
+        if let Some(insecure) = fresh(&self.insecure) {
+            return insecure;
+        }
+        let addresses: Vec<IpAddr> = match address::literal(&self.url) {
+            Some(address) => vec![address],
+            None => {
+                let name = self.url.host_str().unwrap_or_default();
+                match tokio::net::lookup_host((name, 0)).await {
+                    Ok(found) => found.map(|found| found.ip()).collect(),
+                    Err(_) => Vec::new(),
+                }
+            }
+        };
+        let insecure = self.rule.covers(&self.url, &addresses);
+        set(
+            &self.insecure,
+            Some((insecure, Instant::now() + INSIDE_FOR)),
+        );
+        insecure
+    }
+
+    fn answers_tls(&self) -> bool {
+        let tls = self.tls.lock().unwrap_or_else(PoisonError::into_inner);
+        tls.is_some_and(|until| Instant::now() < until)
+    }
+}
+
+fn fresh<T: Copy>(kept: &Mutex<Option<(T, Instant)>>) -> Option<T> {
+    let kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    kept.filter(|(_, until)| Instant::now() < *until)
+        .map(|(value, _)| value)
+}
+
+fn set<T>(kept: &Mutex<T>, value: T) {
+    *kept.lock().unwrap_or_else(PoisonError::into_inner) = value;
+}
+
 /// Endpoints that served wrong bytes for a digest: asked last for it for a while.
 #[derive(Debug, Default)]
 pub(crate) struct Distrust {
@@ -148,9 +276,13 @@ impl Distrust {
         until.insert((contact, digest), now + DISTRUSTED_FOR);
     }
 
-    /// The order in which `count` endpoints are asked for `digest`.
-    pub(crate) fn order(&self, count: usize, digest: Option<&Digest>, now: Instant) -> Vec<usize> {
-        let mut order: Vec<usize> = (0..count).collect();
+    /// The order in which these endpoints are asked for `digest`.
+    pub(crate) fn order(
+        &self,
+        mut order: Vec<usize>,
+        digest: Option<&Digest>,
+        now: Instant,
+    ) -> Vec<usize> {
         if let Some(digest) = digest {
             let until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
             order.sort_by_key(|&index| {
@@ -164,6 +296,8 @@ impl Distrust {
 }
 
 const REJECTED_FOR: Duration = Duration::from_secs(60);
+/// How long is kept what was learnt of the versions and schemes a host speaks.
+const KEPT_FOR: Duration = Duration::from_secs(300);
 const INSIDE_FOR: Duration = Duration::from_secs(60);
 const DISTRUSTED_FOR: Duration = Duration::from_secs(300);
 const DISTRUSTED_MAX: usize = 4096;

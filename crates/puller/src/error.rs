@@ -71,6 +71,24 @@ pub enum Error {
         /// What was wrong.
         fault: Fault,
     },
+    /// Protocol v1 is all there is, and it knows no digests.
+    #[error("Cannot pull by digest with v1 registry")]
+    NotSupported {
+        /// The name of the upstream.
+        upstream: Arc<str>,
+    },
+    /// A name no repository can have.
+    #[error("'{name}' is a reserved name")]
+    Reserved {
+        /// The name.
+        name: Arc<str>,
+    },
+    /// No endpoint of the upstream speaks a version of the protocol that may be used.
+    #[error("no endpoints found for {reference}")]
+    NoEndpoints {
+        /// What was asked for.
+        reference: Arc<str>,
+    },
     /// The configuration of the upstream cannot be used. Only [`Upstream::new`](crate::Upstream::new) and the
     /// constructors of the configuration's types return this.
     #[error("unusable {key}: {problem}")]
@@ -156,6 +174,9 @@ impl Error {
             | Self::Denied { .. }
             | Self::Rejected { .. }
             | Self::Misbehaved { .. }
+            | Self::NotSupported { .. }
+            | Self::Reserved { .. }
+            | Self::NoEndpoints { .. }
             | Self::Config { .. } => false,
         }
     }

@@ -37,22 +37,26 @@ mod config;
 mod download;
 mod endpoint;
 mod error;
+mod fallback;
 mod limit;
 mod list;
+mod lookup;
 mod manifest;
 mod range;
 mod request;
 mod transport;
 mod tries;
 mod upstream;
+mod v1;
 
 pub use auth::{
     credentials::{Credentials, Secret},
     keyring::{Keyring, Places},
 };
-pub use config::{Config, Endpoint, Event, Kind, Observer, Timeouts};
+pub use config::{Api, Config, Endpoint, Event, Kind, Observer, Timeouts};
 pub use download::Download;
 pub use error::{Error, Fault, Phase, Reason, Source};
 pub use list::{LIST_BYTES_MAX, Passed};
+pub use lookup::Insecure;
 pub use manifest::{Fetched, Head, MANIFEST_BYTES_MAX};
 pub use upstream::Upstream;

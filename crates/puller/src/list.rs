@@ -9,6 +9,8 @@ use crate::{
     Error, Event, Kind, Upstream,
     endpoint::Contact,
     error::Fault,
+    fallback::Fallback,
+    lookup::Version,
     request::{self, Ask},
     transport::{self, Failure},
 };
@@ -28,13 +30,24 @@ pub struct Passed {
 }
 
 impl Upstream {
-    /// The tags of a repository, one page; `query` (such as `n=100&last=x`) is passed on.
+    /// The tags of a repository, one page; `query` (such as `n=100&last=x`) is passed on. A v1 registry knows no pages:
+    /// its tags come all at once, sorted, in the form of v2.
     ///
     /// # Errors
     /// As [`manifest`](Self::manifest).
     pub async fn tags(&self, named: &Named, query: Option<&str>) -> Result<Passed, Error> {
-        let object = "/tags/list".to_owned();
-        self.pass(named, Kind::Tags, object, query, None).await
+        let mut fallback = Fallback::new(self, named, false)?;
+        while let Some(version) = fallback.next() {
+            let object = "/tags/list".to_owned();
+            let result = match version {
+                Version::V2 => self.pass(named, Kind::Tags, object, query, None).await,
+                Version::V1 => self.tags_v1(named).await,
+            };
+            if let Some(end) = fallback.told(version, result) {
+                return end;
+            }
+        }
+        Err(fallback.error(named))
     }
 
     /// The manifests that refer to a digest. `None` when the registry answers anything but an index: many do not know
@@ -86,6 +99,7 @@ impl Upstream {
             match self.pass_from(contact, &ask).await {
                 Ok(passed) => {
                     tries.succeeded(contact);
+                    self.inner.confirm_v2();
                     return Ok(passed);
                 }
                 Err(failure) => tries.failed(contact, failure),

@@ -12,6 +12,8 @@ use crate::{
     Error, Event, Kind, Upstream,
     endpoint::Contact,
     error::Fault,
+    fallback::Fallback,
+    lookup::Version,
     request::{self, Ask},
     transport::{self, Failure},
     upstream::asks_for_body,
@@ -43,11 +45,27 @@ pub struct Fetched {
 
 impl Upstream {
     /// Asks whether the manifest is there and which it is: by HEAD, which pull limits do not count. HEAD answers carry
-    /// no error body, so what the origin refuses is asked again by GET; if that gives a manifest, this is a success.
+    /// no error body, so what the origin refuses is asked again by GET; if that gives a manifest, this is a success. Of a v1
+    /// image it tells the id in the form of a digest.
     ///
     /// # Errors
     /// As [`manifest`](Self::manifest).
     pub async fn check(&self, reference: &Reference) -> Result<Head, Error> {
+        let mut fallback = Fallback::new(self, reference.named(), reference.digest().is_some())?;
+        while let Some(version) = fallback.next() {
+            let result = match (version, reference) {
+                (Version::V2, _) => self.check_v2(reference).await,
+                (Version::V1, Reference::Tagged(tagged)) => self.check_v1(tagged).await,
+                (Version::V1, Reference::Canonical(_)) => Err(self.not_supported()),
+            };
+            if let Some(end) = fallback.told(version, result) {
+                return end;
+            }
+        }
+        Err(fallback.error(reference))
+    }
+
+    async fn check_v2(&self, reference: &Reference) -> Result<Head, Error> {
         let ask = manifest_ask(reference, Method::HEAD);
         let mut tries = self.tries(&ask, reference.digest());
         loop {
@@ -62,6 +80,7 @@ impl Upstream {
             match result {
                 Ok(head) => {
                     tries.succeeded(contact);
+                    self.inner.confirm_v2();
                     return Ok(head);
                 }
                 Err(failure) => tries.failed(contact, failure),
@@ -70,11 +89,27 @@ impl Upstream {
     }
 
     /// Fetches a manifest. For a digest the bytes are verified; for a tag they are compared with the digest the
-    /// registry gave, where it gave one.
+    /// registry gave, where it gave one. Of a v1 image it is the ancestry document
+    /// ([`Ancestry`](longshore_manifest::v1::Ancestry)), and `digest` is the image's id in the form of a digest.
     ///
     /// # Errors
     /// All but [`Error::Config`].
     pub async fn manifest(&self, reference: &Reference) -> Result<Fetched, Error> {
+        let mut fallback = Fallback::new(self, reference.named(), reference.digest().is_some())?;
+        while let Some(version) = fallback.next() {
+            let result = match (version, reference) {
+                (Version::V2, _) => self.manifest_v2(reference).await,
+                (Version::V1, Reference::Tagged(tagged)) => self.manifest_v1(tagged).await,
+                (Version::V1, Reference::Canonical(_)) => Err(self.not_supported()),
+            };
+            if let Some(end) = fallback.told(version, result) {
+                return end;
+            }
+        }
+        Err(fallback.error(reference))
+    }
+
+    async fn manifest_v2(&self, reference: &Reference) -> Result<Fetched, Error> {
         let ask = manifest_ask(reference, Method::GET);
         let mut tries = self.tries(&ask, reference.digest());
         loop {
@@ -82,6 +117,7 @@ impl Upstream {
             match self.fetch(contact, reference).await {
                 Ok(fetched) => {
                     tries.succeeded(contact);
+                    self.inner.confirm_v2();
                     return Ok(fetched);
                 }
                 Err(failure) => tries.failed(contact, failure),

@@ -15,6 +15,19 @@ impl ContentRange {
         Self::parse(headers.get(CONTENT_RANGE)?.to_str().ok()?)
     }
 
+    /// As a v1 registry writes it: its last byte may be the total.
+    pub(crate) fn of_v1(headers: &HeaderMap) -> Option<Self> {
+        let text = headers.get(CONTENT_RANGE)?.to_str().ok()?;
+        Self::parse(text).or_else(|| {
+            let (span, total) = text.rsplit_once('/')?;
+            let (first, last) = span.rsplit_once('-')?;
+            let total = number(total.trim())?;
+            let last = number(last.trim())?.checked_sub(1)?;
+            (last.checked_add(1) == Some(total))
+                .then(|| Self::parse(&format!("{first}-{last}/{total}")))?
+        })
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
         let text = match text.get(..5) {
@@ -80,6 +93,25 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(ContentRange::parse(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn content_ranges_of_old() {
+        let range = |span, total| Some(ContentRange { span, total });
+        for (text, expected) in [
+            ("10-99/100", range(Some((10, 99)), Some(100))),
+            ("10-100/100", range(Some((10, 99)), Some(100))),
+            ("bytes 10-100/100", range(Some((10, 99)), Some(100))),
+            ("10-101/100", None),
+            ("100-100/100", None),
+            ("0-0/0", None),
+            ("0-100/*", range(Some((0, 100)), None)),
+            ("", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(CONTENT_RANGE, text.parse().unwrap());
+            assert_eq!(ContentRange::of_v1(&headers), expected, "{text}");
         }
     }
 }

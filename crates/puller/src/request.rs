@@ -109,11 +109,17 @@ impl Inner {
                 contact.limits.answered(ask.ration());
             }
             if ask.is_answer(response.status()) {
+                if own && says_v2(response.headers()) {
+                    self.confirm_v2();
+                }
                 return self
                     .check(contact, response)
                     .map_err(|error| Failure { error, own });
             }
             let refused = self.refused(response, own).await;
+            if own && confirms_v2(ask, &refused) {
+                self.confirm_v2();
+            }
             if self.again(contact, &mut session, &sent, &refused).await? {
                 continue;
             }
@@ -193,7 +199,7 @@ impl Inner {
     }
 
     /// Refuses what is success by its status only.
-    fn check(&self, contact: &Contact, response: Response) -> Result<Response, Error> {
+    pub(crate) fn check(&self, contact: &Contact, response: Response) -> Result<Response, Error> {
         let headers = response.headers();
         let is_identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
         if headers
@@ -209,7 +215,7 @@ impl Inner {
         Ok(response)
     }
 
-    async fn refused(&self, response: Response, own: bool) -> Refused {
+    pub(crate) async fn refused(&self, response: Response, own: bool) -> Refused {
         let (status, headers) = (response.status(), response.headers().clone());
         let whole = read_some(response, ERROR_BYTES_MAX);
         // What cannot be read in time says nothing.
@@ -274,6 +280,21 @@ impl Inner {
         };
         Failure { error, own }
     }
+}
+
+/// Whether the header of a v2 registry is there: any of its values, split at white space.
+fn says_v2(headers: &HeaderMap) -> bool {
+    let values = headers.get_all("docker-distribution-api-version").iter();
+    values
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.split_whitespace().any(|word| word == "registry/2.0"))
+}
+
+/// Whether a refusal shows that this is a v2 registry. A gateway in front of a v1 registry may send the header with its
+/// own word that nothing is known or nobody is let in; a refused HEAD does not tell which word it would be.
+fn confirms_v2(ask: &Ask<'_>, refused: &Refused) -> bool {
+    let hidden = ask.method == Method::HEAD && matches!(refused.status.as_u16(), 401 | 404);
+    says_v2(&refused.headers) && !refused.reply.leaves_v2_open() && !hidden
 }
 
 /// Whether an answer is a web page.

@@ -1,21 +1,20 @@
 //! One request and its redirects: addresses, deadlines, and who may see `Authorization`.
 
-use std::{error::Error as StdError, fmt, io, net::SocketAddr, sync::Arc, time::Duration};
+mod client;
+
+use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
     header::{AUTHORIZATION, LOCATION},
 };
-use reqwest::{
-    Certificate, Client, Response,
-    dns::{Addrs, Name, Resolve, Resolving},
-};
+use reqwest::{Client, Response};
 use tokio::time::timeout;
-use url::{Host, Url};
+use url::Url;
 
 use crate::{
-    Config, Error, Timeouts, address,
+    Config, Endpoint, Error, Timeouts, address,
     endpoint::Contact,
     error::{Fault, Phase, Reason},
 };
@@ -26,6 +25,9 @@ pub(crate) struct Transport {
     open: Client,
     /// For whatever an endpoint outside points to: does not resolve names to addresses inside.
     guarded: Client,
+    /// For insecure endpoints themselves: takes any certificate. Only where an endpoint has no scheme.
+    unverified: Option<Client>,
+    meta: HeaderMap,
     pub(crate) timeouts: Timeouts,
 }
 
@@ -57,12 +59,14 @@ pub(crate) struct Failure {
 
 impl Transport {
     pub(crate) fn new(config: &Config) -> Result<Self, Error> {
-        let guard = Arc::new(Guard {
-            exempt: proxy_hosts(),
-        });
         Ok(Self {
-            open: client(config, None)?,
-            guarded: client(config, Some(guard))?,
+            open: client::open(config)?,
+            guarded: client::guarded(config)?,
+            unverified: match config.endpoints.iter().any(Endpoint::is_bare) {
+                true => Some(client::unverified(config)?),
+                false => None,
+            },
+            meta: client::meta(config)?,
             timeouts: config.timeouts,
         })
     }
@@ -85,6 +89,9 @@ impl Transport {
             let mut builder = client
                 .request(request.method.clone(), url.clone())
                 .headers(request.headers.clone());
+            if own {
+                builder = builder.headers(self.meta.clone());
+            }
             if let Some(value) = &authorization {
                 builder = builder.header(AUTHORIZATION, value.clone());
             }
@@ -110,7 +117,7 @@ impl Transport {
                 error: Error::misbehaved(contact.host(), Fault::Redirect),
                 own,
             })?;
-            if !same_origin(&next, &first) || !next.path().contains("/v2/") {
+            if !same_origin(&next, &first) || !next.path().contains(contact.version.segment()) {
                 authorization = None;
             }
             drain(response, self.timeouts.headers).await;
@@ -124,6 +131,12 @@ impl Transport {
 
     /// Which client may ask `url` on behalf of `contact`.
     pub(crate) async fn client_for(&self, contact: &Contact, url: &Url) -> Result<&Client, Error> {
+        if let Some(unverified) = &self.unverified
+            && contact.is_own(url)
+            && contact.is_unverified().await
+        {
+            return Ok(unverified);
+        }
         if contact.is_own(url) || contact.is_inside().await {
             return Ok(&self.open);
         }
@@ -226,50 +239,6 @@ pub(crate) fn same_origin(a: &Url, b: &Url) -> bool {
         && a.port_or_known_default() == b.port_or_known_default()
 }
 
-fn client(config: &Config, guard: Option<Arc<Guard>>) -> Result<Client, Error> {
-    let unusable = |problem| {
-        move |e: reqwest::Error| Error::Config {
-            key: "ca",
-            problem,
-            source: Some(Arc::new(e)),
-        }
-    };
-    let mut extra = Vec::new();
-    if let Some(pem) = &config.ca_pem {
-        extra = Certificate::from_pem_bundle(pem).map_err(unusable("not certificates in pem"))?;
-        if extra.is_empty() {
-            return Err(Error::config("ca", "no certificate in it"));
-        }
-    }
-    let builder = || {
-        let builder = Client::builder()
-            .user_agent(concat!("longshore/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            // One connection of HTTP/2 is slower for blobs and its windows bind all of them together.
-            .http1_only()
-            .connect_timeout(config.timeouts.connect);
-        match &guard {
-            Some(guard) => builder.dns_resolver(Arc::clone(guard)),
-            None => builder,
-        }
-    };
-    match builder().tls_certs_merge(extra.clone()).build() {
-        Ok(client) => Ok(client),
-        // A machine without any system certificate: fine for an upstream that brings its own or needs none.
-        Err(_)
-            if !extra.is_empty() || config.endpoints.iter().all(|e| e.url().scheme() == "http") =>
-        {
-            builder()
-                .tls_certs_only(extra)
-                .build()
-                .map_err(unusable("no tls client"))
-        }
-        Err(error) => Err(unusable("no certificates of the system")(error)),
-    }
-}
-
 /// Where a redirect leads, if it may be followed at all: never from TLS to plain, never with credentials in it.
 fn redirect(from: &Url, headers: &HeaderMap) -> Option<Url> {
     let location = headers.get(LOCATION)?.to_str().ok()?;
@@ -295,7 +264,7 @@ fn is_redirect(status: StatusCode) -> bool {
 pub(crate) fn from_reqwest(host: &Arc<str>, error: reqwest::Error) -> Error {
     let error = error.without_url();
     let endpoint = Arc::clone(host);
-    if find::<Inside>(&error) {
+    if find::<client::Inside>(&error) {
         return Error::Misbehaved {
             endpoint,
             fault: Fault::Redirect,
@@ -336,57 +305,6 @@ fn find<T: StdError + 'static>(error: &(dyn StdError + 'static)) -> bool {
         };
     }
     false
-}
-
-/// Resolves names, but not to addresses inside.
-struct Guard {
-    /// Proxies of the environment: they may be inside, and this resolver is asked for them too.
-    exempt: Vec<String>,
-}
-
-/// A name led to an address inside.
-#[derive(Debug, thiserror::Error)]
-#[error("resolves to an address inside")]
-struct Inside;
-
-impl Resolve for Guard {
-    fn resolve(&self, name: Name) -> Resolving {
-        let exempt = self
-            .exempt
-            .iter()
-            .any(|host| host.eq_ignore_ascii_case(name.as_str()));
-        Box::pin(async move {
-            let found: Vec<SocketAddr> =
-                tokio::net::lookup_host((name.as_str(), 0)).await?.collect();
-            if !exempt && found.iter().any(|a| address::is_inside(a.ip())) {
-                return Err(Inside.into());
-            }
-            Ok(Box::new(found.into_iter()) as Addrs)
-        })
-    }
-}
-
-fn proxy_hosts() -> Vec<String> {
-    [
-        "HTTP_PROXY",
-        "http_proxy",
-        "HTTPS_PROXY",
-        "https_proxy",
-        "ALL_PROXY",
-        "all_proxy",
-    ]
-    .iter()
-    .filter_map(|key| std::env::var(key).ok())
-    .filter_map(|value| {
-        Url::parse(&value)
-            .or_else(|_| Url::parse(&format!("http://{value}")))
-            .ok()
-    })
-    .filter_map(|url| match url.host() {
-        Some(Host::Domain(host)) => Some(host.to_owned()),
-        _ => None,
-    })
-    .collect()
 }
 
 /// As many as other clients follow.

@@ -29,6 +29,8 @@ pub(crate) struct Tries<'a> {
     /// The endpoint that is being asked, since when.
     asking: Option<(&'a Contact, Instant)>,
     asked: bool,
+    /// The last of the endpoints that rest.
+    rested: Option<usize>,
     done: bool,
     error: Option<(Role, Error)>,
 }
@@ -43,6 +45,7 @@ impl<'a> Tries<'a> {
             failed: 0,
             asking: None,
             asked: false,
+            rested: None,
             done: false,
             error: None,
         }
@@ -70,6 +73,10 @@ impl<'a> Tries<'a> {
             let Some(contact) = self.inner.contacts.get(index) else {
                 break;
             };
+            if !contact.is_eligible().await {
+                self.pass();
+                continue;
+            }
             match self.admit(contact) {
                 Ok(()) => {
                     self.asked = true;
@@ -77,6 +84,9 @@ impl<'a> Tries<'a> {
                     return Ok((index, contact));
                 }
                 Err(error) => {
+                    if is_resting(&error) {
+                        self.rested = self.rested.max(Some(index));
+                    }
                     self.keep(contact.role, error);
                     self.pass();
                 }
@@ -87,6 +97,11 @@ impl<'a> Tries<'a> {
 
     /// The endpoint answered.
     pub(crate) fn succeeded(&mut self, contact: &Contact) {
+        contact.answered();
+        self.count_answer(contact);
+    }
+
+    fn count_answer(&mut self, contact: &Contact) {
         self.asking = None;
         let news = contact
             .breaker
@@ -106,9 +121,12 @@ impl<'a> Tries<'a> {
         let Failure { error, own } = failure;
         self.asking = None;
         tracing::debug!(upstream = %self.inner.name, endpoint = %contact.host(), error = %error, "try failed");
+        if own && !classify::is_no_answer(&error) {
+            contact.answered();
+        }
         let down = matches!(error, Error::Unreachable { .. } | Error::TimedOut { .. });
         if !down {
-            self.succeeded(contact);
+            self.count_answer(contact);
         } else if own {
             self.count_failure(contact);
         }
@@ -118,6 +136,12 @@ impl<'a> Tries<'a> {
             Next::Stop => self.done = true,
         }
         self.keep(contact.role, error);
+    }
+
+    /// The endpoint failed, and whoever asked it has tried often enough.
+    pub(crate) fn gave_up(&mut self, contact: &Contact, failure: Failure) {
+        self.failed = TRIES_MAX;
+        self.failed(contact, failure);
     }
 
     fn count_failure(&self, contact: &Contact) {
@@ -169,13 +193,7 @@ impl<'a> Tries<'a> {
     /// The word of the origin stands; a mirror's only until another is heard.
     fn keep(&mut self, role: Role, error: Error) {
         // A refusal to ask again does not hide what was answered.
-        let resting = matches!(
-            error,
-            Error::Unreachable {
-                reason: Reason::Resting,
-                ..
-            }
-        );
+        let resting = is_resting(&error);
         match &self.error {
             Some((Role::Origin, _)) if role == Role::Mirror || resting => {}
             _ => self.error = Some((role, error)),
@@ -184,19 +202,14 @@ impl<'a> Tries<'a> {
 
     /// Nothing was asked because everything rests: the origin is asked all the same, now and then.
     fn last(&mut self) -> Result<(usize, &'a Contact), Error> {
-        let resting = matches!(
-            self.error,
-            Some((
-                _,
-                Error::Unreachable {
-                    reason: Reason::Resting,
-                    ..
-                }
-            ))
-        );
+        let resting = self
+            .error
+            .as_ref()
+            .is_some_and(|(_, error)| is_resting(error));
         if !self.asked && !self.done && resting {
             self.done = true;
-            let index = self.inner.contacts.len().saturating_sub(1);
+            // Whatever the order became by distrust, the last one configured is the origin.
+            let index = self.rested.unwrap_or_default();
             if let Some(contact) = self.inner.contacts.get(index)
                 && contact
                     .breaker
@@ -225,6 +238,16 @@ impl Drop for Tries<'_> {
             self.count_failure(contact);
         }
     }
+}
+
+fn is_resting(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Unreachable {
+            reason: Reason::Resting,
+            ..
+        }
+    )
 }
 
 /// Exponential, with full jitter.

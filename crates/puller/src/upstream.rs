@@ -1,6 +1,12 @@
 //! The calls: what can be asked of an upstream.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use http::{Method, StatusCode};
 use longshore_reference::{Canonical, Digest};
@@ -11,13 +17,15 @@ use crate::{
     Config, Download, Endpoint, Error, Event, Kind,
     auth::{realm, token::Tokens},
     classify::Role,
-    config::Observer,
-    endpoint::{Contact, Distrust},
+    config::{Api, Observer},
+    endpoint::{Bare, Contact, Distrust},
     error::Fault,
+    lookup::{self, Version},
     range,
     request::Ask,
     transport::{self, Failure, Transport},
     tries::Tries,
+    v1::session::Sessions,
 };
 
 /// One configured registry: its endpoints and what was learnt of them. Cheap to clone; clones share everything.
@@ -29,8 +37,11 @@ pub struct Upstream {
 /// What everything shares.
 pub(crate) struct Inner {
     pub(crate) name: String,
-    /// Mirrors first, the origin last.
+    /// In the order in which they are asked: v2 before v1; mirrors first, the origin last.
     pub(crate) contacts: Vec<Contact>,
+    pub(crate) sessions: Sessions,
+    /// It was seen to be a v2 registry.
+    confirmed_v2: AtomicBool,
     pub(crate) transport: Transport,
     pub(crate) tokens: Tokens,
     pub(crate) distrust: Distrust,
@@ -48,19 +59,7 @@ impl Upstream {
         let Some(origin) = config.endpoints.last() else {
             return Err(Error::config("endpoints", "none given"));
         };
-        let last = config.endpoints.len() - 1;
-        let contact = |(index, endpoint): (usize, &Endpoint)| {
-            let role = if index == last {
-                Role::Origin
-            } else {
-                Role::Mirror
-            };
-            let trusted = realm::same_domain(endpoint.url(), origin.url())
-                && (endpoint.url().scheme() == "https" || origin.url().scheme() == "http");
-            let shared = config.credentials.as_ref().filter(|_| trusted);
-            Contact::new(endpoint, role, endpoint.credentials().or(shared).cloned())
-        };
-        let contacts = config.endpoints.iter().enumerate().map(contact).collect();
+        let contacts = contacts(&config, origin);
         let transport = Transport::new(&config)?;
         let Config {
             name,
@@ -74,6 +73,8 @@ impl Upstream {
             inner: Arc::new(Inner {
                 name,
                 contacts,
+                sessions: Sessions::default(),
+                confirmed_v2: AtomicBool::new(false),
                 transport,
                 tokens,
                 distrust,
@@ -96,6 +97,7 @@ impl Upstream {
     /// # Errors
     /// As [`manifest`](Self::manifest).
     pub async fn blob_size(&self, blob: &Canonical) -> Result<Option<u64>, Error> {
+        self.admit_digest(blob)?;
         let head = blob_ask(blob, Method::HEAD, None);
         let first_byte = blob_ask(blob, Method::GET, Some("bytes=0-0".to_owned()));
         let mut tries = self.tries(&head, Some(blob.digest()));
@@ -140,20 +142,69 @@ impl Upstream {
         offset: u64,
         size: Option<u64>,
     ) -> Result<Download, Error> {
+        self.admit_digest(blob)?;
         Download::open(self.clone(), blob.clone(), offset, size).await
     }
 
     pub(crate) fn tries(&self, ask: &Ask<'_>, digest: Option<Digest>) -> Tries<'_> {
-        let count = self.inner.contacts.len();
+        let endpoints = self.inner.endpoints(Version::V2);
         let order = self
             .inner
             .distrust
-            .order(count, digest.as_ref(), Instant::now());
+            .order(endpoints, digest.as_ref(), Instant::now());
         Tries::new(&self.inner, ask.ration(), order)
     }
 }
 
+/// What is asked in which order, made of what was configured.
+fn contacts(config: &Config, origin: &Endpoint) -> Vec<Contact> {
+    let rule = Arc::new(config.insecure.clone());
+    let (mut v2, mut v1) = (Vec::new(), Vec::new());
+    let last = config.endpoints.len().saturating_sub(1);
+    for (index, endpoint) in config.endpoints.iter().enumerate() {
+        let role = match index == last {
+            true => Role::Origin,
+            false => Role::Mirror,
+        };
+        let trusted = realm::same_domain(endpoint.url(), origin.url())
+            && (endpoint.url().scheme() == "https" || origin.url().scheme() == "http");
+        let shared = config.credentials.as_ref().filter(|_| trusted);
+        let credentials = endpoint.credentials().or(shared);
+        let bare = endpoint.is_bare().then(|| {
+            let url = endpoint.url().clone();
+            Arc::new(Bare::new(url, Arc::clone(&rule)))
+        });
+        for (url, version) in lookup::urls(endpoint.url(), endpoint.is_bare()) {
+            let list = match (config.api, version, role) {
+                (Api::Auto | Api::V2, Version::V2, _) => &mut v2,
+                (Api::Auto, Version::V1, Role::Origin) | (Api::V1, Version::V1, _) => &mut v1,
+                _ => continue,
+            };
+            let (bare, credentials) = (bare.clone(), credentials.cloned());
+            list.push(Contact::new(url, version, bare, role, credentials));
+        }
+    }
+    v2.append(&mut v1);
+    v2
+}
+
 impl Inner {
+    /// The indexes of the endpoints of this version.
+    pub(crate) fn endpoints(&self, version: Version) -> Vec<usize> {
+        let of_version = |&(_, contact): &(usize, &Contact)| contact.version == version;
+        let found = self.contacts.iter().enumerate().filter(of_version);
+        found.map(|(index, _)| index).collect()
+    }
+
+    /// It is a v2 registry: protocol v1 is out of the question from now on.
+    pub(crate) fn confirm_v2(&self) {
+        self.confirmed_v2.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_v2(&self) -> bool {
+        self.confirmed_v2.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn observe(&self, event: Event<'_>) {
         (self.observer)(event);
     }

@@ -14,6 +14,12 @@ fn unreachable(reason: Reason) -> Error {
     }
 }
 
+fn not_supported() -> Error {
+    Error::NotSupported {
+        upstream: "r.example".into(),
+    }
+}
+
 /// Error, what follows at a mirror, what follows at the origin.
 #[rustfmt::skip]
 fn table() -> Vec<(Error, Next, Next)> {
@@ -46,6 +52,9 @@ fn table() -> Vec<(Error, Next, Next)> {
         (Error::Unknown { endpoint: endpoint(), confirmed: false }, Endpoint, Stop),
         (Error::Denied { endpoint: endpoint(), detail: None }, Endpoint, Stop),
         (Error::Rejected { endpoint: endpoint(), source: None }, Endpoint, Stop),
+        (not_supported(), Endpoint, Endpoint),
+        (Error::Reserved { name: "scratch".into() }, Stop, Stop),
+        (Error::NoEndpoints { reference: "a".into() }, Stop, Stop),
         (Error::config("ca", "bad"), Stop, Stop),
     ]
 }
@@ -63,6 +72,117 @@ fn each_row_of_the_table() {
             at_origin,
             "{error:?} at the origin"
         );
+    }
+}
+
+/// Error; whether v1 is asked after it; whether it says that there was no connection; what follows when it came from an
+/// endpoint of a list; whether the JSON of an image is asked for again.
+#[test]
+#[rustfmt::skip]
+fn each_row_of_the_tables_of_v1() {
+    use Next::{Endpoint, Stop};
+    let denied = |detail: Option<&str>| Error::Denied { endpoint: endpoint(), detail: detail.map(Into::into) };
+    let unknown = |confirmed| Error::Unknown { endpoint: endpoint(), confirmed };
+    let misbehaved = |fault| Error::misbehaved(&endpoint(), fault);
+    let timed_out = |phase| Error::TimedOut { endpoint: endpoint(), phase };
+    for (error, v1, no_answer, of_list, image) in [
+        (unknown(true), true, false, Stop, true),
+        (unknown(false), true, false, Stop, true),
+        (denied(None), true, false, Endpoint, false),
+        (denied(Some("UNAUTHORIZED: authentication required")), true, false, Endpoint, false),
+        (denied(Some("UNAUTHORIZED")), true, false, Endpoint, false),
+        (denied(Some("DENIED: no")), false, false, Endpoint, false),
+        (denied(Some("Forbidden")), false, false, Endpoint, false),
+        (Error::Rejected { endpoint: endpoint(), source: None }, true, false, Endpoint, false),
+        (unreachable(Reason::Connect), true, true, Stop, true),
+        (unreachable(Reason::Tls), true, true, Stop, true),
+        (unreachable(Reason::Lost), true, true, Stop, true),
+        (unreachable(Reason::Resting), false, true, Stop, true),
+        (unreachable(Reason::Status(500)), false, false, Endpoint, true),
+        (unreachable(Reason::Status(503)), false, false, Endpoint, true),
+        (timed_out(Phase::Connect), false, true, Stop, true),
+        (timed_out(Phase::Headers), false, true, Stop, true),
+        (timed_out(Phase::Body), false, true, Stop, true),
+        (Error::Limited { endpoint: endpoint(), retry_after: None }, false, false, Endpoint, false),
+        (misbehaved(Fault::Html), true, false, Endpoint, false),
+        (misbehaved(Fault::Json), true, false, Endpoint, false),
+        (misbehaved(Fault::Status(400)), true, false, Endpoint, true),
+        (misbehaved(Fault::Status(405)), true, false, Endpoint, true),
+        (misbehaved(Fault::Digest), false, false, Endpoint, false),
+        (misbehaved(Fault::Encoding), false, false, Endpoint, false),
+        (misbehaved(Fault::TooLarge { limit: 1 }), false, false, Endpoint, false),
+        (misbehaved(Fault::Length { expected: 1, found: 2 }), false, false, Endpoint, false),
+        (misbehaved(Fault::Redirect), false, false, Endpoint, false),
+        (misbehaved(Fault::Realm), false, false, Endpoint, false),
+        (misbehaved(Fault::Token), false, false, Endpoint, false),
+        (misbehaved(Fault::Header("x")), false, false, Endpoint, false),
+        (not_supported(), true, false, Endpoint, false),
+        (Error::Reserved { name: "scratch".into() }, false, false, Endpoint, false),
+        (Error::NoEndpoints { reference: "a".into() }, false, false, Endpoint, false),
+        (Error::config("ca", "bad"), false, true, Stop, false),
+    ] {
+        assert_eq!(asks_v1(&error), v1, "{error:?}");
+        assert_eq!(is_no_answer(&error), no_answer, "{error:?}");
+        assert_eq!(next_of_list(&error), of_list, "{error:?}");
+        assert_eq!(asks_image_again(&error), image, "{error:?}");
+    }
+}
+
+#[test]
+fn which_error_is_told() {
+    let unknown = Error::Unknown {
+        endpoint: endpoint(),
+        confirmed: false,
+    };
+    let limited = Error::Limited {
+        endpoint: endpoint(),
+        retry_after: None,
+    };
+    let connect = unreachable(Reason::Connect);
+    for (kept, later, speaks, later_is_told) in [
+        (&unknown, &limited, true, true),
+        (&unknown, &limited, false, false),
+        (&unknown, &connect, true, false),
+        (&connect, &unknown, true, true),
+        (&connect, &unknown, false, false),
+        (&unknown, &not_supported(), true, false),
+        (&connect, &not_supported(), false, false),
+        (&not_supported(), &unknown, false, true),
+        (&not_supported(), &not_supported(), false, true),
+    ] {
+        let told = replaces(kept, later, speaks);
+        assert_eq!(told, later_is_told, "{kept:?} {later:?} {speaks}");
+    }
+}
+
+#[test]
+fn what_a_status_means_in_v1() {
+    for (status, body, expected) in [
+        (
+            401,
+            r#"{"error":"Requires authorization"}"#,
+            Meaning::Denied,
+        ),
+        (403, "", Meaning::Denied),
+        (
+            404,
+            r#"{"error":"Tag not found"}"#,
+            Meaning::Unknown { confirmed: true },
+        ),
+        (404, "<html>", Meaning::Unknown { confirmed: false }),
+        (
+            400,
+            r#"{"error":"Image is being uploaded, retry later"}"#,
+            Meaning::Unreachable,
+        ),
+        (400, r#"{"error":"Bad"}"#, Meaning::Misbehaved),
+        (429, "", Meaning::Limited),
+        (503, "", Meaning::Unreachable),
+        (302, "", Meaning::Misbehaved),
+    ] {
+        let reply = Reply::parse(body.as_bytes());
+        let status = StatusCode::from_u16(status).unwrap();
+        assert_eq!(meaning_v1(status, &reply), expected, "{status} {body}");
     }
 }
 
@@ -127,6 +247,10 @@ fn replies_of_all_kinds() {
             Some("Your authorization token has expired."),
         ),
         (r#"{"Message":"Forbidden"}"#, Some("Forbidden")),
+        (
+            r#"{"error":"Requires authorization"}"#,
+            Some("Requires authorization"),
+        ),
         (r#"{"errors":"no list"}"#, None),
         ("<html>", None),
         ("[]", None),

@@ -1,7 +1,7 @@
 use longshore_tests::{Fault as Order, On, Origin};
 
 use super::*;
-use crate::{Endpoint, classify::Role};
+use crate::{Endpoint, classify::Role, lookup::Version};
 
 #[test]
 fn where_a_redirect_may_lead() {
@@ -96,7 +96,8 @@ async fn follow(location: String, inside: bool) -> Result<Followed, Failure> {
     origin.order(On::get("/v2/"), [Order::Redirect(location, 307)]);
     let endpoint = Endpoint::parse(&origin.url()).unwrap();
     let config = Config::new("r.example", vec![endpoint.clone()]);
-    let contact = Contact::new(&endpoint, Role::Origin, None);
+    let url = endpoint.url().clone();
+    let contact = Contact::new(url, Version::V2, None, Role::Origin, None);
     contact.see_inside(inside);
     let request = Request {
         method: Method::GET,
@@ -143,9 +144,9 @@ async fn an_endpoint_outside_may_not_point_inside() {
 
 #[test]
 fn causes_are_found_inside_io_errors() {
-    let inner = io::Error::other(Inside);
+    let inner = io::Error::other(client::Inside);
     let outer = io::Error::other(inner);
-    assert!(find::<Inside>(&outer));
+    assert!(find::<client::Inside>(&outer));
     assert!(!find::<rustls::Error>(&outer));
 }
 

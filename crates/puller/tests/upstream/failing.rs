@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use longshore_puller::{Phase, Reason};
+use longshore_puller::{Api, Phase, Reason};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
@@ -277,7 +277,9 @@ async fn a_handshake_that_fails_is_not_tried_again() {
         }
     };
     let endpoint = Endpoint::parse(&format!("https://{host}")).unwrap();
-    let upstream = Upstream::new(Config::new("registry.test", vec![endpoint])).unwrap();
+    let mut config = Config::new("registry.test", vec![endpoint]);
+    config.api = Api::V2;
+    let upstream = Upstream::new(config).unwrap();
     let reference = tagged("library/app:1");
     let error = tokio::select! {
         result = upstream.manifest(&reference) => result.unwrap_err(),

@@ -1,0 +1,238 @@
+//! One request of protocol v1, and what a refusal means.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{ACCEPT, ACCEPT_ENCODING, COOKIE, RANGE},
+};
+use reqwest::Response;
+use tokio::time::Instant;
+use url::Url;
+
+use super::session::Session;
+use crate::{
+    Error, Event, Kind,
+    classify::{self, Meaning, Next, TRIES_MAX},
+    endpoint::Contact,
+    error::{Fault, Reason},
+    limit::{self, Ration},
+    request::Refused,
+    transport::{self, Failure, Followed, Request},
+    tries,
+    upstream::Inner,
+};
+
+/// What to ask for.
+#[derive(Debug, Clone)]
+pub(crate) struct Get {
+    pub(crate) kind: Kind,
+    pub(crate) url: Url,
+    /// Asks the index for a token.
+    pub(crate) wants_token: bool,
+    /// The first byte, if it is not the first of all.
+    pub(crate) from: Option<u64>,
+}
+
+impl Get {
+    /// `path` below an endpoint's URL.
+    pub(crate) fn new(endpoint: &Url, path: &str, kind: Kind) -> Self {
+        let mut url = endpoint.clone();
+        url.set_path(&format!("{}{path}", endpoint.path()));
+        Self {
+            kind,
+            url,
+            wants_token: false,
+            from: None,
+        }
+    }
+
+    fn request(&self, authorization: Option<HeaderValue>) -> Request {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        if self.wants_token {
+            headers.insert("x-docker-token", HeaderValue::from_static("true"));
+        }
+        if let Some(from) = self.from
+            && let Ok(range) = HeaderValue::try_from(format!("bytes={from}-"))
+        {
+            headers.insert(RANGE, range);
+        }
+        Request {
+            method: Method::GET,
+            url: self.url.clone(),
+            headers,
+            authorization,
+        }
+    }
+}
+
+impl Inner {
+    /// Asks `contact`, or an endpoint it named, which then may not lead inside unless `contact` is there itself. The
+    /// answer is a 200 (with a range also 206 or 416) that is neither a web page nor encoded.
+    pub(crate) async fn ask_v1(
+        &self,
+        contact: &Contact,
+        session: &Session,
+        get: &Get,
+    ) -> Result<Response, Failure> {
+        let mut request = get.request(session.authorization(contact, get, &self.realms));
+        if let Some(cookie) = session.cookie(&get.url) {
+            request.headers.insert(COOKIE, cookie);
+        }
+        let Followed { response, url } = self.exchange(contact, get.kind, request).await?;
+        if transport::same_origin(&url, &get.url) {
+            session.learn(&url, response.headers());
+        }
+        let own = contact.is_own(&url);
+        let status = response.status();
+        if own && status != StatusCode::TOO_MANY_REQUESTS {
+            contact.limits.answered(Ration::Other);
+        }
+        let partial = [
+            StatusCode::PARTIAL_CONTENT,
+            StatusCode::RANGE_NOT_SATISFIABLE,
+        ];
+        if status == StatusCode::OK || (get.from.is_some() && partial.contains(&status)) {
+            return self
+                .check(contact, response)
+                .map_err(|error| Failure { error, own });
+        }
+        let refused = self.refused(response, own).await;
+        Err(Failure {
+            error: refusal(contact, &refused),
+            own,
+        })
+    }
+
+    /// A whole document of at most `limit` bytes. What may pass is tried again.
+    pub(crate) async fn document_v1(
+        &self,
+        contact: &Contact,
+        session: &Session,
+        get: &Get,
+        limit: u64,
+    ) -> Result<(HeaderMap, Bytes), Failure> {
+        let mut failed = 0;
+        loop {
+            match self.document_once(contact, session, get, limit).await {
+                Err(failure) if classify::next(&failure.error, contact.role) == Next::Retry => {
+                    failed += 1;
+                    if failed >= TRIES_MAX {
+                        return Err(failure);
+                    }
+                    tokio::time::sleep(tries::pause(failed)).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// The JSON of an image: tried more often, and with longer pauses.
+    pub(crate) async fn image_v1(
+        &self,
+        contact: &Contact,
+        session: &Session,
+        get: &Get,
+    ) -> Result<(HeaderMap, Bytes), Failure> {
+        let mut failed = 0;
+        loop {
+            match self
+                .document_once(contact, session, get, IMAGE_BYTES_MAX)
+                .await
+            {
+                Err(failure) if classify::asks_image_again(&failure.error) => {
+                    failed += 1;
+                    if failed >= IMAGE_TRIES_MAX {
+                        return Err(failure);
+                    }
+                    tracing::debug!(upstream = %self.name, endpoint = %contact.host(), error = %failure.error, "asking for an image again");
+                    tokio::time::sleep(IMAGE_PAUSE * failed).await;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// The answer to a ping, whatever it is; too much of it is as good as nothing.
+    pub(crate) async fn any_v1(
+        &self,
+        contact: &Contact,
+        get: &Get,
+    ) -> Result<(StatusCode, HeaderMap, Bytes), Failure> {
+        let followed = self.exchange(contact, get.kind, get.request(None)).await?;
+        let (status, headers) = (
+            followed.response.status(),
+            followed.response.headers().clone(),
+        );
+        let idle = self.transport.timeouts.headers;
+        let body = transport::body(followed.response, contact.host(), idle, PING_BYTES_MAX);
+        Ok((status, headers, body.await.unwrap_or_default()))
+    }
+
+    pub(super) async fn document_once(
+        &self,
+        contact: &Contact,
+        session: &Session,
+        get: &Get,
+        limit: u64,
+    ) -> Result<(HeaderMap, Bytes), Failure> {
+        let response = self.ask_v1(contact, session, get).await?;
+        let headers = response.headers().clone();
+        let idle = self.transport.timeouts.idle;
+        let own = contact.is_own(&get.url);
+        let body = transport::body(response, contact.host(), idle, limit);
+        let body = body.await.map_err(|error| Failure { error, own })?;
+        self.observe(Event::Bytes(body.len() as u64));
+        Ok((headers, body))
+    }
+}
+
+fn refusal(contact: &Contact, refused: &Refused) -> Error {
+    let Refused {
+        status,
+        headers,
+        reply,
+        own,
+    } = refused;
+    let endpoint = Arc::clone(contact.host());
+    match classify::meaning_v1(*status, reply) {
+        Meaning::Unknown { confirmed } => Error::Unknown {
+            endpoint,
+            // Anything says JSON of some kind; what counts is said by a registry.
+            confirmed: confirmed && contact.speaks_v1(),
+        },
+        Meaning::Denied => Error::Denied {
+            endpoint,
+            detail: reply.detail(),
+        },
+        Meaning::Limited => {
+            let retry_after = limit::retry_after(headers, SystemTime::now());
+            if *own {
+                let now = Instant::now();
+                contact.limits.limited(Ration::Other, retry_after, now);
+            }
+            Error::Limited {
+                endpoint,
+                retry_after,
+            }
+        }
+        Meaning::Unreachable => Error::Unreachable {
+            endpoint,
+            reason: Reason::Status(status.as_u16()),
+            source: None,
+        },
+        Meaning::Misbehaved => Error::misbehaved(contact.host(), Fault::Status(status.as_u16())),
+    }
+}
+
+/// The largest JSON of one image that is taken; bytes.
+const IMAGE_BYTES_MAX: u64 = 1 << 20;
+const PING_BYTES_MAX: u64 = 64 << 10;
+const IMAGE_TRIES_MAX: u32 = 5;
+const IMAGE_PAUSE: Duration = Duration::from_millis(500);

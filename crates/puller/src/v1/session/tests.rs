@@ -1,0 +1,185 @@
+use super::*;
+use crate::{classify::Role, lookup::Version};
+
+fn headers(name: &'static str, values: &[&str]) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for value in values {
+        headers.append(name, value.parse().unwrap());
+    }
+    headers
+}
+
+fn url(text: &str) -> Url {
+    Url::parse(text).unwrap()
+}
+
+#[test]
+fn where_a_repository_is() {
+    for (index, values, expected) in [
+        (
+            "https://i.example/v1/",
+            &[][..],
+            Some("https://i.example/v1/"),
+        ),
+        (
+            "https://i.example/p/v1/",
+            &["r.example"][..],
+            Some("https://r.example/v1/"),
+        ),
+        (
+            "https://i.example/v1/",
+            &["a.example:5000, b.example", "c.example,a.example:5000"][..],
+            Some("https://a.example:5000/v1/ https://b.example/v1/ https://c.example/v1/"),
+        ),
+        (
+            "http://i.example/v1/",
+            &["a.example:443"][..],
+            Some("http://a.example:443/v1/"),
+        ),
+        (
+            "http://i.example/v1/",
+            &["[::1]:5000"][..],
+            Some("http://[::1]:5000/v1/"),
+        ),
+        (
+            "https://i.example/v1/",
+            &["u@evil.example, evil.example/x?y, http://evil.example, good.example"][..],
+            Some("https://good.example/v1/"),
+        ),
+        ("https://i.example/v1/", &[""][..], None),
+        ("https://i.example/v1/", &["a b"][..], None),
+    ] {
+        let found = endpoints(&url(index), &headers(ENDPOINTS, values));
+        let shown = found.map(|urls| urls.iter().map(Url::as_str).collect::<Vec<_>>().join(" "));
+        assert_eq!(shown.as_deref(), expected, "{index} {values:?}");
+    }
+    let many: Vec<_> = (0..100).map(|n| format!("r{n}.example")).collect();
+    let many = headers(ENDPOINTS, &[&many.join(",")]);
+    let found = endpoints(&url("https://i.example/v1/"), &many);
+    assert_eq!(found.unwrap().len(), ENDPOINTS_MAX);
+}
+
+#[test]
+fn tokens() {
+    let long = "x".repeat(TOKEN_BYTES_MAX + 1);
+    for (values, expected) in [
+        (&[][..], None),
+        (&[""][..], None),
+        (
+            &["signature=1,repository=\"a/b\",access=read"][..],
+            Some("Token signature=1,repository=\"a/b\",access=read"),
+        ),
+        (&["a", "b"][..], Some("Token a,b")),
+        (&["Token signature=1"][..], Some("Token Token signature=1")),
+        (&[long.as_str()][..], None),
+    ] {
+        let found = token(&headers(TOKEN, values));
+        let shown = found.as_ref().map(|v| v.to_str().unwrap());
+        assert_eq!(shown, expected, "{values:?}");
+        assert!(found.is_none_or(|v| v.is_sensitive()));
+    }
+}
+
+#[test]
+fn who_gets_what() {
+    let index = url("https://index.example/v1/");
+    let contact = Contact::new(index.clone(), Version::V1, None, Role::Origin, None);
+    let login = HeaderValue::from_static("Basic x");
+    for (always, token, to, wants_token, expected) in WHO {
+        let (always, token, wants_token, expected) = (*always, *token, *wants_token, *expected);
+        let mut session = Session::new(&contact, Some((login.clone(), always)));
+        session.endpoints = ["https://listed.other/v1/", "https://cdn.index.example/v1/"]
+            .map(url)
+            .to_vec();
+        if token {
+            session.learn(&index, &headers(TOKEN, &["t"]));
+        }
+        let mut get = Get::new(&url(to), "x", Kind::Blob);
+        get.wants_token = wants_token;
+        let found = session.authorization(&contact, &get, &[]);
+        let shown = found.as_ref().map(|v| v.to_str().unwrap());
+        assert_eq!(shown, expected, "{to} {always} {token} {wants_token}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_are_kept_for_minutes() {
+    let contact = Contact::new(
+        url("https://i.example/v1/"),
+        Version::V1,
+        None,
+        Role::Origin,
+        None,
+    );
+    let (sessions, session) = (Sessions::default(), Arc::new(Session::new(&contact, None)));
+    sessions.keep(0, "a", &session);
+    assert!(sessions.find(0, "a").is_some());
+    assert!(sessions.find(1, "a").is_none());
+    assert!(sessions.find(0, "b").is_none());
+    tokio::time::advance(KEPT_FOR).await;
+    assert!(sessions.find(0, "a").is_none());
+    for n in 0..SESSIONS_MAX * 2 {
+        sessions.keep(n, "a", &session);
+        assert!(sessions.kept.lock().unwrap().len() <= SESSIONS_MAX);
+    }
+    assert!(sessions.find(SESSIONS_MAX * 2 - 1, "a").is_some());
+    sessions.forget(SESSIONS_MAX * 2 - 1, "a");
+    assert!(sessions.find(SESSIONS_MAX * 2 - 1, "a").is_none());
+}
+
+/// Whether credentials go everywhere, whether there is a token, where to, whether a token is asked for, what goes.
+const WHO: &[(bool, bool, &str, bool, Option<&str>)] = &[
+    (
+        false,
+        false,
+        "https://index.example/v1/",
+        true,
+        Some("Basic x"),
+    ),
+    (false, false, "https://index.example/v1/", false, None),
+    (
+        true,
+        false,
+        "https://index.example/v1/",
+        false,
+        Some("Basic x"),
+    ),
+    (
+        true,
+        true,
+        "https://index.example/v1/",
+        false,
+        Some("Basic x"),
+    ),
+    (
+        false,
+        true,
+        "https://index.example/v1/",
+        false,
+        Some("Token t"),
+    ),
+    (
+        false,
+        true,
+        "https://listed.other/v1/",
+        false,
+        Some("Token t"),
+    ),
+    (
+        true,
+        true,
+        "https://listed.other/v1/",
+        false,
+        Some("Token t"),
+    ),
+    (true, false, "https://listed.other/v1/", false, None),
+    (
+        true,
+        true,
+        "https://cdn.index.example/v1/",
+        false,
+        Some("Basic x"),
+    ),
+    (true, true, "https://evil.other/v1/", true, None),
+    (true, true, "http://index.example/v1/", true, None),
+];
