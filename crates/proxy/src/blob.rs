@@ -53,11 +53,11 @@ impl Proxy {
         let id = asked.at.upstream;
         let policy = self.0.upstreams.policy(id)?;
         let deadline = Instant::now() + policy.answer_within;
-        let ask = self
-            .0
-            .upstreams
-            .find(id, canonical.named())?
-            .ask_blob(canonical.clone());
+        let converter = self.converter(id, canonical.named())?;
+        let ask = converter
+            .upstream
+            .clone()
+            .ask_blob(canonical.clone(), &converter);
         let from_start = range.is_none_or(|range| range.start() == Some(0));
         let opening = self.0.store.blob(canonical, from_start, policy, ask);
         let blob = timeout_at(deadline, opening).await.map_err(timed_out)??;
@@ -76,11 +76,11 @@ impl Proxy {
     ) -> Result<(Option<u64>, Outcome), Error> {
         let id = asked.at.upstream;
         let policy = self.0.upstreams.policy(id)?;
-        let ask = self
-            .0
-            .upstreams
-            .find(id, canonical.named())?
-            .ask_blob(canonical.clone());
+        let converter = self.converter(id, canonical.named())?;
+        let ask = converter
+            .upstream
+            .clone()
+            .ask_blob(canonical.clone(), &converter);
         let sizing = self.0.store.blob_size(canonical, policy, ask);
         Ok(timeout(policy.answer_within, sizing)
             .await

@@ -19,7 +19,7 @@ pub use credentials::{Credentials, Secret};
 pub use error::{Error, Place};
 pub use folder::data_folder;
 pub use value::{
-    Age, Endpoint, OnDeleted, OnDenied, RateLimitStatus, StoreUrl, UpstreamName, ValueError,
+    Age, Api, Endpoint, OnDeleted, OnDenied, RateLimitStatus, StoreUrl, UpstreamName, ValueError,
 };
 
 use crate::names::Names;
@@ -59,6 +59,8 @@ pub struct Upstream {
     pub name: String,
     /// Mirrors first, the origin last. Empty for a wildcard: see [`endpoints_for`](Self::endpoints_for).
     pub endpoints: Vec<Endpoint>,
+    /// The protocol it speaks.
+    pub api: Api,
     /// What we log in with.
     pub credentials: Option<Credentials>,
     /// A PEM file of certificate authorities that are trusted beside the system's.
@@ -82,6 +84,8 @@ pub struct Policy {
     pub negative_ttl: std::time::Duration,
     /// How long a request may take until our headers go out.
     pub answer_within: std::time::Duration,
+    /// How long a request may take while an image of an old format is converted.
+    pub convert_within: std::time::Duration,
     /// What becomes of a cached tag that upstream has deleted.
     pub on_deleted: OnDeleted,
     /// What becomes of a cached tag that upstream denies us.
@@ -166,6 +170,7 @@ impl Default for Policy {
             max_stale: Age::Forever,
             negative_ttl: std::time::Duration::from_secs(10),
             answer_within: std::time::Duration::from_secs(10),
+            convert_within: std::time::Duration::from_secs(25),
             on_deleted: OnDeleted::Forget,
             on_denied: OnDenied::Deny,
             rate_limit_status: RateLimitStatus::ServiceUnavailable,

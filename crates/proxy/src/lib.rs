@@ -9,6 +9,7 @@ mod blob;
 mod body;
 pub mod cli;
 pub mod config;
+mod convert;
 mod error;
 mod lists;
 pub mod log;

@@ -3,9 +3,11 @@
 use http::header::IF_NONE_MATCH;
 use http::{HeaderValue, Response, StatusCode};
 use longshore_reference::Reference;
-use longshore_store::Held;
+use longshore_store::{Held, Outcome};
+use tokio::time::Instant;
 
 use crate::body::Body;
+use crate::convert::format_for;
 use crate::error::Error;
 use crate::proxy::{Asked, Proxy, content, etag, sized};
 use crate::range::if_none_match;
@@ -19,11 +21,29 @@ impl Proxy {
     }
 
     async fn held(&self, asked: &Asked<'_>, reference: Reference) -> Result<Held, Error> {
+        let started = Instant::now();
         let id = asked.at.upstream;
-        let upstream = self.0.upstreams.find(id, reference.named())?;
+        let converter = self.converter(id, reference.named())?;
+        let ask = || {
+            let upstream = converter.upstream.clone();
+            upstream.ask_manifest(reference.clone(), &converter)
+        };
         let policy = self.0.upstreams.policy(id)?;
-        let ask = || upstream.ask_manifest(reference.clone());
-        Ok(self.0.store.manifest(&reference, policy, ask).await?)
+        let held = self.0.store.manifest(&reference, policy, ask).await?;
+        let Some(format) = format_for(asked.headers, &reference, &held.media_type) else {
+            return Ok(held);
+        };
+        let within = self.0.upstreams.convert_within(id)?;
+        let within = within.saturating_sub(started.elapsed());
+        let before = held.outcome;
+        let made = converter.convert(reference.named(), held, format, within);
+        let made = made.await?;
+        // Its document may have been a hit while the rest had to be fetched, or the other way round.
+        let outcome = match before {
+            Outcome::Hit => made.outcome,
+            before => before,
+        };
+        Ok(Held { outcome, ..made })
     }
 }
 

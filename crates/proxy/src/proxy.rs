@@ -13,9 +13,10 @@ use longshore_store::{Outcome, Store};
 use crate::account::Account;
 use crate::body::Body;
 use crate::config::RateLimitStatus;
+use crate::convert::Converter;
 use crate::error::{Error, told};
 use crate::metrics::Metrics;
-use crate::names::Names;
+use crate::names::{Names, UpstreamId};
 use crate::range::content_range_unsatisfied;
 use crate::readiness::Readiness;
 use crate::route::{self, At, Route};
@@ -124,6 +125,15 @@ impl Proxy {
             }
             _ => plain(StatusCode::OK, "ok\n"),
         }
+    }
+
+    /// What the questions about a repository's content are answered with.
+    pub(crate) fn converter(&self, id: UpstreamId, named: &Named) -> Result<Converter, Error> {
+        Ok(Converter {
+            store: self.0.store.clone(),
+            upstream: self.0.upstreams.find(id, named)?,
+            policy: self.0.upstreams.policy(id)?.clone(),
+        })
     }
 
     fn refuse(&self, account: Account, refusal: route::Refusal) -> Response<Body> {

@@ -1,21 +1,24 @@
 //! The upstreams at run time: what the store's questions mean to the puller, and what the puller's errors mean to the store.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
+use longshore_manifest::v1::ImageId;
 use longshore_puller::{
-    Config, Credentials, Download, Endpoint, Error as Pulled, Keyring, Places, Secret,
+    Api, Config, Credentials, Download, Endpoint, Error as Pulled, Keyring, Places, Secret,
     Upstream as Puller,
 };
-use longshore_reference::{Canonical, Named, Reference};
+use longshore_reference::{Canonical, Digest, Named, Reference};
 use longshore_store::{
-    Answer, Ask, AskBlob, AskManifest, BlobAnswer, BlobAsk, Fetched, OnDeleted, OnDenied, Policy,
-    Refusal, Source,
+    Answer, Ask, AskBlob, AskManifest, BlobAnswer, BlobAsk, Fetched, OnDeleted, OnDenied, Origin,
+    Policy, Refusal, Source,
 };
 use moka::sync::Cache;
 
 use crate::config::{self, Age, RateLimitStatus};
+use crate::convert::Converter;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::names::UpstreamId;
@@ -113,6 +116,12 @@ impl Upstreams {
         self.entry(id).map(|entry| &entry.policy)
     }
 
+    /// How long a request may take while an image is converted.
+    pub(crate) fn convert_within(&self, id: UpstreamId) -> Result<Duration, Error> {
+        self.entry(id)
+            .map(|entry| entry.configured.policy.convert_within)
+    }
+
     /// What a client is told when the upstream limits us.
     pub(crate) fn rate_limit_status(&self, id: UpstreamId) -> RateLimitStatus {
         self.entry(id)
@@ -129,12 +138,24 @@ impl Upstreams {
 
 impl Upstream {
     /// Asks about a manifest.
-    pub(crate) fn ask_manifest(self, reference: Reference) -> AskManifest {
-        let asked = Arc::new((self.puller, reference));
+    pub(crate) fn ask_manifest(self, reference: Reference, converter: &Converter) -> AskManifest {
+        let asked = Arc::new((self.puller, reference, converter.clone()));
         Arc::new(move |ask| {
             let asked = Arc::clone(&asked);
             Box::pin(async move {
-                let (puller, reference) = &*asked;
+                let (puller, reference, converter) = &*asked;
+                if let Reference::Canonical(canonical) = reference
+                    && let Some(Origin::Made { of, format }) = converter.store.origin(canonical)
+                {
+                    return match converter.remake(canonical.named(), of, format).await {
+                        Ok(made) => Answer::Body(Fetched {
+                            bytes: made.manifest,
+                            media_type: Some(made.media_type.as_str().to_owned()),
+                            digest: Some(canonical.digest()),
+                        }),
+                        Err(error) => Answer::Refused(refused(error)),
+                    };
+                }
                 let answer = match ask {
                     Ask::Check(digest) => puller.check(reference).await.map(|head| {
                         match (reference, head.digest) {
@@ -160,12 +181,16 @@ impl Upstream {
     }
 
     /// Asks about a blob.
-    pub(crate) fn ask_blob(self, canonical: Canonical) -> AskBlob {
-        let asked = Arc::new((self.puller, canonical));
+    pub(crate) fn ask_blob(self, canonical: Canonical, converter: &Converter) -> AskBlob {
+        let asked = Arc::new((self.puller, canonical, converter.clone()));
         Arc::new(move |ask| {
             let asked = Arc::clone(&asked);
             Box::pin(async move {
-                let (puller, canonical) = &*asked;
+                let (puller, canonical, converter) = &*asked;
+                if let Some(origin) = converter.store.origin(canonical) {
+                    let answer = from_origin(puller, canonical, converter, origin, ask).await;
+                    return answer.unwrap_or_else(BlobAnswer::Refused);
+                }
                 let answer = match ask {
                     BlobAsk::Check => puller.blob_size(canonical).await.map(BlobAnswer::Has),
                     BlobAsk::Fetch { offset, size } => puller
@@ -184,11 +209,70 @@ impl Upstream {
     }
 }
 
+/// A blob that no upstream gives by its digest.
+async fn from_origin(
+    puller: &Puller,
+    canonical: &Canonical,
+    converter: &Converter,
+    origin: Origin,
+    ask: BlobAsk,
+) -> Result<BlobAnswer, Refusal> {
+    let named = canonical.named();
+    match (origin, ask) {
+        // It belongs to the repository: the record of its origin says so.
+        (_, BlobAsk::Check) => Ok(BlobAnswer::Has(None)),
+        (Origin::V1Layer { id }, BlobAsk::Fetch { offset, size }) => {
+            let id = ImageId::parse(&id).map_err(|cause| Refusal::Misbehaved {
+                cause: Arc::new(cause),
+            })?;
+            let download = puller.v1_layer(named, &id, offset, size).await;
+            Ok(BlobAnswer::Source(source(download.map_err(refusal)?)))
+        }
+        (Origin::Made { of, format }, BlobAsk::Fetch { offset, .. }) => {
+            let made = converter.remake(named, of, format).await.map_err(refused)?;
+            let whole = if Digest::sha256(&made.manifest) == canonical.digest() {
+                made.manifest
+            } else {
+                made.config
+            };
+            let size = whole.len() as u64;
+            let start = usize::try_from(offset).map_or(whole.len(), |at| at.min(whole.len()));
+            let rest = whole.slice(start..);
+            Ok(BlobAnswer::Source(Source {
+                size: Some(size),
+                chunks: futures_util::stream::iter([Ok(rest)]).boxed(),
+                distrust: Box::new(|| {}),
+            }))
+        }
+        (_, BlobAsk::Fetch { .. }) => Err(Refusal::Gone {
+            confirmed: false,
+            cause: Arc::new(std::io::Error::other(
+                "content of an origin that is not known",
+            )),
+        }),
+    }
+}
+
+/// What a failed conversion means to the store's question.
+fn refused(error: longshore_store::Error) -> Refusal {
+    match error {
+        longshore_store::Error::Refused(refusal) => refusal,
+        other => Refusal::Unreachable {
+            cause: Arc::new(other),
+        },
+    }
+}
+
 /// What the puller's error means to the store.
 pub(crate) fn refusal(error: Pulled) -> Refusal {
     match &error {
         Pulled::Unknown { confirmed, .. } => Refusal::Gone {
             confirmed: *confirmed,
+            cause: Arc::new(error),
+        },
+        // No registry can have a reserved name, nor give by digest what it does not know by digest.
+        Pulled::NotSupported { .. } | Pulled::Reserved { .. } => Refusal::Gone {
+            confirmed: true,
             cause: Arc::new(error),
         },
         Pulled::Denied { .. } => Refusal::Denied {
@@ -201,9 +285,11 @@ pub(crate) fn refusal(error: Pulled) -> Refusal {
             retry_after: *retry_after,
             cause: Arc::new(error),
         },
-        Pulled::Unreachable { .. } | Pulled::Config { .. } => Refusal::Unreachable {
-            cause: Arc::new(error),
-        },
+        Pulled::Unreachable { .. } | Pulled::Config { .. } | Pulled::NoEndpoints { .. } => {
+            Refusal::Unreachable {
+                cause: Arc::new(error),
+            }
+        }
         Pulled::TimedOut { .. } => Refusal::TimedOut {
             cause: Arc::new(error),
         },
@@ -214,7 +300,7 @@ pub(crate) fn refusal(error: Pulled) -> Refusal {
 }
 
 /// A download as the store reads it. When its stream ends the download is put aside, for `distrust` to find.
-fn source(download: Download) -> Source {
+pub(crate) fn source(download: Download) -> Source {
     let aside = Arc::new(Mutex::new(None));
     let size = download.size();
     let chunks = futures_util::stream::unfold(
@@ -279,6 +365,11 @@ fn puller(
             ..
         })
     );
+    config.api = match configured.api {
+        config::Api::Auto => Api::Auto,
+        config::Api::V2 => Api::V2,
+        config::Api::V1 => Api::V1,
+    };
     config.realms.clone_from(&configured.realms);
     if let Some(ca) = &configured.ca {
         let pem = std::fs::read(ca).map_err(|source| Error::Read {
@@ -340,7 +431,7 @@ fn policy(configured: &config::Policy) -> Policy {
         Age::Forever => None,
     };
     Policy {
-        revalidate: within(configured.revalidate).unwrap_or(std::time::Duration::MAX),
+        revalidate: within(configured.revalidate).unwrap_or(Duration::MAX),
         max_stale: within(configured.max_stale),
         negative_ttl: configured.negative_ttl,
         answer_within: configured.answer_within,

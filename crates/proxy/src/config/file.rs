@@ -10,7 +10,7 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use super::Credentials;
 use super::value::{
-    Age, Endpoint, Host, OnDeleted, OnDenied, RateLimitStatus, Span, StoreUrl, UpstreamName,
+    Age, Api, Endpoint, Host, OnDeleted, OnDenied, RateLimitStatus, Span, StoreUrl, UpstreamName,
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -47,6 +47,7 @@ pub(super) struct Policy {
     pub(super) max_stale: Option<Age>,
     pub(super) negative_ttl: Option<Span>,
     pub(super) answer_within: Option<AnswerWithin>,
+    pub(super) convert_within: Option<AnswerWithin>,
     pub(super) on_deleted: Option<OnDeleted>,
     pub(super) on_denied: Option<OnDenied>,
     pub(super) rate_limit_status: Option<RateLimitStatus>,
@@ -58,6 +59,7 @@ pub(super) struct Policy {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Upstream {
     pub(super) endpoints: Vec<Endpoint>,
+    pub(super) api: Option<Api>,
     pub(super) credentials: Option<Credentials>,
     pub(super) ca: Option<Folder>,
     pub(super) hosts: Vec<Host>,
@@ -66,6 +68,7 @@ pub(super) struct Upstream {
     max_stale: Option<Age>,
     negative_ttl: Option<Span>,
     answer_within: Option<AnswerWithin>,
+    convert_within: Option<AnswerWithin>,
     on_deleted: Option<OnDeleted>,
     on_denied: Option<OnDenied>,
     rate_limit_status: Option<RateLimitStatus>,
@@ -79,6 +82,7 @@ impl Upstream {
             max_stale: self.max_stale,
             negative_ttl: self.negative_ttl,
             answer_within: self.answer_within,
+            convert_within: self.convert_within,
             on_deleted: self.on_deleted,
             on_denied: self.on_denied,
             rate_limit_status: self.rate_limit_status,

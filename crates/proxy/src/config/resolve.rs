@@ -4,8 +4,8 @@ use std::path::Path;
 
 use super::file::{self, File};
 use super::{
-    CONNECTIONS_MAX_DEFAULT, Config, Endpoint, Error, FILLS_MAX_DEFAULT, LISTEN_DEFAULT, Overrides,
-    Policy, Store, StoreUrl, Upstream,
+    Api, CONNECTIONS_MAX_DEFAULT, Config, Endpoint, Error, FILLS_MAX_DEFAULT, LISTEN_DEFAULT,
+    Overrides, Policy, Store, StoreUrl, Upstream,
 };
 use crate::names::PUBLIC;
 
@@ -26,6 +26,7 @@ pub(super) fn resolve(
             name: name.as_str().to_owned(),
             policy: policy(&from.policy(), defaults),
             endpoints: from.endpoints,
+            api: from.api.unwrap_or_default(),
             credentials: from.credentials,
             ca: from.ca.map(|ca| ca.0),
             hosts: from.hosts.into_iter().map(|host| host.0).collect(),
@@ -56,6 +57,9 @@ fn policy(from: &file::Policy, defaults: Policy) -> Policy {
         answer_within: from
             .answer_within
             .map_or(defaults.answer_within, |span| span.0),
+        convert_within: from
+            .convert_within
+            .map_or(defaults.convert_within, |span| span.0),
         on_deleted: from.on_deleted.unwrap_or(defaults.on_deleted),
         on_denied: from.on_denied.unwrap_or(defaults.on_denied),
         rate_limit_status: from.rate_limit_status.unwrap_or(defaults.rate_limit_status),
@@ -147,6 +151,7 @@ fn plain(name: &str, endpoints: Vec<Endpoint>, policy: Policy) -> Upstream {
     Upstream {
         name: name.to_owned(),
         endpoints,
+        api: Api::default(),
         credentials: None,
         ca: None,
         hosts: Vec::new(),

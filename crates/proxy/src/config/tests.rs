@@ -129,8 +129,10 @@ const INHERITING: &str = r#"
         [upstreams."Registry.Corp.example:5000"]
         endpoints = ["http://mirror.corp.example:80/prefix/", "https://registry.corp.example"]
         revalidate = "forever"
+        api = "v1"
         on_denied = "serve"
         answer_within = "3s"
+        convert_within = "20s"
         stale_needs_whole = false
         hosts = ["Corp.Mirror.example"]
         realms = ["auth.corp.example"]
@@ -162,12 +164,15 @@ fn upstreams_inherit_and_override() {
             max_stale: Age::Within(Duration::from_secs(2 * 86400)),
             negative_ttl: Duration::from_secs(10),
             answer_within: Duration::from_secs(3),
+            convert_within: Duration::from_secs(20),
             on_deleted: OnDeleted::Serve,
             on_denied: OnDenied::Serve,
             rate_limit_status: RateLimitStatus::TooManyRequests,
             stale_needs_whole: false,
         }
     );
+    assert_eq!(corp.api, Api::V1);
+    assert_eq!(upstream(&config, "quay.io").api, Api::Auto);
     assert_eq!(corp.hosts, ["corp.mirror.example"]);
     assert_eq!(corp.realms, ["auth.corp.example"]);
     assert_eq!(
@@ -348,6 +353,10 @@ const ERRORS: &[(&str, &str)] = &[
     (
         "[defaults]\nmax_stale = 90",
         "a.toml:2:13: `max_stale`: invalid type: integer `90`, expected a duration like \"90s\" or \"1h 30m\", or \"forever\"",
+    ),
+    (
+        "[upstreams.\"x.example\"]\napi = \"v3\"",
+        "a.toml:2:7: `api`: unknown variant `v3`, expected one of `auto`, `v2`, `v1`",
     ),
     (
         "[defaults]\nanswer_within = \"29s\"",

@@ -52,6 +52,19 @@ pub enum OnDenied {
     Serve,
 }
 
+/// The protocol that a registry speaks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Api {
+    /// v2; where that is not spoken, v1.
+    #[default]
+    Auto,
+    /// v2 alone.
+    V2,
+    /// v1 alone.
+    V1,
+}
+
 /// What a client is told when upstream limits us and nothing is cached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RateLimitStatus {

@@ -16,7 +16,8 @@ use url::Url;
 use super::{ask::Get, cookies::Cookies, ping::Ping};
 use crate::{
     Error, Event, Kind,
-    auth::realm,
+    auth::{keyring::Sought, realm},
+    classify::Role,
     endpoint::Contact,
     error::Fault,
     list::LIST_BYTES_MAX,
@@ -174,16 +175,16 @@ impl Inner {
         if let Some(session) = self.sessions.find(index, repository) {
             return Ok((session, true));
         }
-        let session = Arc::new(self.look_up(contact, repository).await?);
+        let session = Arc::new(self.look_up_v1(contact, repository).await?);
         self.sessions.keep(index, repository, &session);
         Ok((session, false))
     }
 
     /// Asks the index where the repository is, and for a token.
-    async fn look_up(&self, contact: &Contact, repository: &str) -> Result<Session, Failure> {
+    async fn look_up_v1(&self, contact: &Contact, repository: &str) -> Result<Session, Failure> {
         let own = |error| Failure { error, own: true };
         let ping = self.ping_v1(contact).await?;
-        let login = self.login_v1(contact).await;
+        let login = self.login_v1(contact, repository).await;
         let mut session = Session::new(contact, login.map(|login| (login, ping.standalone)));
         let path = format!("repositories/{repository}/images");
         let mut get = Get::new(contact.url(), &path, Kind::Token);
@@ -218,11 +219,15 @@ impl Inner {
         Ok(ping)
     }
 
-    async fn login_v1(&self, contact: &Contact) -> Option<HeaderValue> {
-        match contact.credentials.as_ref()?.login().await {
-            Ok(login) if !login.is_static() => Some(login.header),
+    async fn login_v1(&self, contact: &Contact, repository: &str) -> Option<HeaderValue> {
+        let sought = Sought {
+            endpoint: contact.host(),
+            upstream: (contact.role == Role::Origin).then_some(self.name.as_str()),
+            repository,
+        };
+        match contact.credentials.as_ref()?.login(sought, None).await {
             // Protocol v1 knows Basic alone.
-            Ok(_) => None,
+            Ok(login) => login.filter(|login| !login.is_static())?.header,
             Err(error) => {
                 tracing::warn!(upstream = %self.name, endpoint = %contact.host(), %error, "credentials unreadable, asking anonymously");
                 self.observe(Event::CredentialsRejected);

@@ -1,0 +1,211 @@
+//! Legacy images for today's clients: images of registry protocol v1, which no client takes any more, and schema 1
+//! manifests by tag for clients that do not say they take them. By digest the original bytes are served.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use longshore_manifest::convert::{self, Converted, Format, LayerBlob, V1Layer};
+use longshore_manifest::v1::{Ancestry, ImageId};
+use longshore_manifest::{Manifest, MediaType};
+use longshore_puller::Upstream as Puller;
+use longshore_reference::{Canonical, Digest, Named};
+use longshore_store::{Cause, Error, Held, Policy, Refusal, Store};
+
+use crate::upstreams::{Upstream, refusal, source};
+
+mod accept;
+mod unpack;
+
+pub(crate) use accept::format_for;
+use unpack::Unpacking;
+
+/// Layers of one image that are fetched and looked into at once.
+const LAYERS_AT_ONCE: usize = 8;
+
+/// What a conversion needs: where the layers come from, and where they are kept. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Converter {
+    pub(crate) store: Store,
+    pub(crate) upstream: Upstream,
+    pub(crate) policy: Policy,
+}
+
+impl Converter {
+    /// The image that a held legacy document becomes, made now if need be, within the time that is given.
+    pub(crate) async fn convert(
+        &self,
+        named: &Named,
+        held: Held,
+        format: Format,
+        within: Duration,
+    ) -> Result<Held, Error> {
+        let document = Canonical::new(named.clone(), held.digest);
+        let make = || {
+            let (converter, named) = (self.clone(), named.clone());
+            async move {
+                converter
+                    .make(&named, &held.media_type, held.bytes, format)
+                    .await
+            }
+        };
+        self.store.made(&document, format, within, make).await
+    }
+
+    /// Makes once more what was made of a legacy document and lost.
+    pub(crate) async fn remake(
+        &self,
+        named: &Named,
+        of: Digest,
+        format: Format,
+    ) -> Result<Converted, Error> {
+        let document = Canonical::new(named.clone(), of);
+        match self.store.document(&document).await {
+            Some((bytes, media_type)) => self.make(named, &media_type, bytes, format).await,
+            None => Err(Refusal::Gone {
+                confirmed: false,
+                cause: Arc::new(std::io::Error::other("the document it was made of is lost")),
+            }
+            .into()),
+        }
+    }
+
+    async fn make(
+        &self,
+        named: &Named,
+        media_type: &str,
+        document: Bytes,
+        format: Format,
+    ) -> Result<Converted, Error> {
+        if media_type == MediaType::V1Ancestry.as_str() {
+            self.make_of_v1(named, &document, format).await
+        } else {
+            self.make_of_schema1(named, media_type, document, format)
+                .await
+        }
+    }
+
+    async fn make_of_v1(
+        &self,
+        named: &Named,
+        document: &Bytes,
+        format: Format,
+    ) -> Result<Converted, Error> {
+        let ancestry = Ancestry::decode(document).map_err(unusable)?;
+        let mut layers = Vec::new();
+        for (id, _) in ancestry.images() {
+            layers.push(self.clone().layer_of_v1(named.clone(), id.clone()));
+        }
+        let layers = all(layers).await?;
+        let layers: Vec<_> = ancestry
+            .images()
+            .zip(layers)
+            .map(|((_, v1_json), blob)| V1Layer {
+                v1_json,
+                blob: Some(blob),
+            })
+            .collect();
+        convert::image(format, &layers).map_err(unusable)
+    }
+
+    async fn make_of_schema1(
+        &self,
+        named: &Named,
+        media_type: &str,
+        document: Bytes,
+        format: Format,
+    ) -> Result<Converted, Error> {
+        let manifest = Manifest::decode(Some(media_type), document).map_err(unusable)?;
+        let schema1 = manifest
+            .schema1()
+            .ok_or_else(|| misbehaved("no schema 1 manifest"))?;
+        let steps = schema1.steps().map_err(unusable)?;
+        let mut layers = Vec::new();
+        for step in steps.iter().filter(|step| step.throwaway != Some(true)) {
+            layers.push(self.clone().layer_of_schema1(named.clone(), step.blob));
+        }
+        let layers = all(layers).await?;
+        schema1.convert(format, &layers).map_err(unusable)
+    }
+
+    async fn layer_of_v1(self, named: Named, id: ImageId) -> Result<LayerBlob, Error> {
+        let work = || self.clone().v1_layer(named.clone(), id.clone());
+        self.store.layer(&named, id.as_str(), work).await
+    }
+
+    async fn layer_of_schema1(self, named: Named, digest: Digest) -> Result<LayerBlob, Error> {
+        let work = || self.clone().held_layer(named.clone(), digest);
+        self.store.layer(&named, &digest.to_string(), work).await
+    }
+
+    /// Fetches the layer of a v1 image: its digest is known when all of it is there.
+    async fn v1_layer(self, named: Named, id: ImageId) -> Result<LayerBlob, Error> {
+        let puller: &Puller = self.upstream.puller();
+        let download = puller
+            .v1_layer(&named, &id, 0, None)
+            .await
+            .map_err(refusal)?;
+        let landed = self
+            .store
+            .land(&named, id.as_str(), source(download), Unpacking::default());
+        let (digest, size, unpacking) = landed.await?;
+        layer_blob(digest, size, unpacking).await
+    }
+
+    /// Looks into a layer whose digest is known, fetched like any blob.
+    async fn held_layer(self, named: Named, digest: Digest) -> Result<LayerBlob, Error> {
+        let canonical = Canonical::new(named, digest);
+        let ask = self.upstream.clone().ask_blob(canonical.clone(), &self);
+        let blob = self.store.blob(&canonical, true, &self.policy, ask).await?;
+        let mut reader = blob.read(0, None);
+        let (mut unpacking, mut size) = (Unpacking::default(), 0);
+        while let Some(chunk) = reader.chunk().await? {
+            size += chunk.len() as u64;
+            unpacking = blocking(move || {
+                std::io::Write::write_all(&mut unpacking, &chunk)?;
+                Ok(unpacking)
+            })
+            .await?;
+        }
+        layer_blob(digest, size, unpacking).await
+    }
+}
+
+/// All of them in their order, some at once.
+async fn all(
+    layers: Vec<impl Future<Output = Result<LayerBlob, Error>>>,
+) -> Result<Vec<LayerBlob>, Error> {
+    let layers = stream::iter(layers).buffered(LAYERS_AT_ONCE);
+    layers.try_collect().await
+}
+
+async fn layer_blob(digest: Digest, size: u64, unpacking: Unpacking) -> Result<LayerBlob, Error> {
+    let (diff_id, gzipped) = blocking(move || unpacking.finish()).await?;
+    Ok(LayerBlob {
+        digest,
+        size,
+        diff_id,
+        gzipped,
+    })
+}
+
+/// Unpacking takes the processor's time: away from the runtime's threads.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, Error> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(std::io::Error::other)
+        .and_then(|worked| worked)
+        .map_err(unusable)
+}
+
+fn unusable(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
+    let cause: Cause = Arc::new(cause);
+    Refusal::Misbehaved { cause }.into()
+}
+
+fn misbehaved(what: &'static str) -> Error {
+    unusable(std::io::Error::new(std::io::ErrorKind::InvalidData, what))
+}
