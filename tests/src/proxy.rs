@@ -5,6 +5,7 @@ use crate::client::Client;
 use crate::origin::Origin;
 use crate::server::Server;
 use rustix::process::{Pid, Signal, kill_process};
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::net::SocketAddr;
@@ -23,6 +24,7 @@ pub struct Settings {
     upstreams: String,
     store_lines: String,
     store: Option<PathBuf>,
+    environment: Vec<(String, OsString)>,
 }
 
 impl Settings {
@@ -69,6 +71,13 @@ impl Settings {
         self
     }
 
+    /// Sets a variable of its environment, which is otherwise empty but for `HOME`, `PATH` and `LONGSHORE_LOG`.
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name.into(), value.into()));
+        self
+    }
+
     /// Starts the proxy and waits until it is ready.
     pub async fn start(self) -> Proxy {
         Proxy::launch(self).await
@@ -83,6 +92,7 @@ pub struct Proxy {
     address: SocketAddr,
     /// Bound, never listening: keeps the port between a crash and a restart.
     _port: TcpSocket,
+    environment: Vec<(String, OsString)>,
     child: Child,
 }
 
@@ -122,6 +132,7 @@ impl Proxy {
             defaults,
             upstreams,
             store_lines,
+            environment,
             ..
         } = settings;
         let url = format!("file://{}", store.display());
@@ -129,12 +140,13 @@ impl Proxy {
             "listen = \"{address}\"\n{top}[store]\nurl = \"{url}\"\n{store_lines}[defaults]\n{defaults}{upstreams}"
         );
         fs::write(home.path().join("longshore.toml"), file).expect("write the configuration");
-        let child = spawn(home.path());
+        let child = spawn(home.path(), &environment);
         let mut proxy = Self {
             home,
             store,
             address,
             _port: port,
+            environment,
             child,
         };
         proxy.ready().await;
@@ -265,7 +277,7 @@ impl Proxy {
     /// Starts the process again after [`kill`](Self::kill) or [`ended`](Self::ended): same port, store and settings.
     pub async fn restart(&mut self) {
         self.kill();
-        self.child = spawn(self.home.path());
+        self.child = spawn(self.home.path(), &self.environment);
         self.ready().await;
     }
 
@@ -299,7 +311,7 @@ impl Drop for Proxy {
     }
 }
 
-fn spawn(home: &Path) -> Child {
+fn spawn(home: &Path, environment: &[(String, OsString)]) -> Child {
     let log = File::options()
         .create(true)
         .append(true)
@@ -318,6 +330,7 @@ fn spawn(home: &Path) -> Child {
             "LONGSHORE_LOG",
             std::env::var_os("LONGSHORE_LOG").unwrap_or_else(|| "info".into()),
         )
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(log.try_clone().expect("a log"))
         .stderr(log)
