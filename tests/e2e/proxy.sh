@@ -5,7 +5,8 @@
 # answers without an upstream and knows no names of upstreams, so only the cases `pull/…` can succeed.
 stand_in() { [[ ${E2E_PROXY:-longshore} == registry ]]; }
 
-# proxy_start [LINE]...   the proxy with what its store holds; the lines are added to the [defaults] of its configuration.
+# proxy_start [LINE]...   the proxy with what its store holds; the lines are added to the [defaults] of its configuration,
+# $UPSTREAM_LINES to its docker.io, which is at $UPSTREAM_PORT if that is set.
 proxy_start() {
     proxy_stop
     if stand_in; then
@@ -18,7 +19,8 @@ $(store_lines)
 [defaults]
 $(printf '%s\n' "$@")
 [upstreams."docker.io"]
-endpoints = ["http://127.0.0.1:$GATE_PORT"]
+endpoints = ["http://127.0.0.1:${UPSTREAM_PORT:-$GATE_PORT}"]
+${UPSTREAM_LINES:-}
 [upstreams."up.test"]
 endpoints = ["http://127.0.0.1:$GATE_PORT"]
 TOML

@@ -1,7 +1,8 @@
 # The upstream side: two registries over one folder of images, a counting proxy ("gate") before them, an S3 server.
 # shellcheck shell=bash
 
-# registry_start debian|v3   a registry on $REGISTRY_PORT; the two keep content in the same layout.
+# registry_start debian|v3   a registry on $REGISTRY_PORT; the two keep content in the same layout. $REGISTRY_LINES are
+# added to its configuration.
 registry_start() {
     local program=/usr/bin/docker-registry
     [[ $1 == debian ]] || program=$tools/registry
@@ -12,9 +13,11 @@ storage:
   filesystem: {rootdirectory: $work/registry}
 http:
   addr: 127.0.0.1:$REGISTRY_PORT
+${REGISTRY_LINES:-}
 YAML
     OTEL_TRACES_EXPORTER=none daemon registry "$program" serve "$work/registry.yml"
-    wait_for 20 "registry $1 to answer" answers "http://127.0.0.1:$REGISTRY_PORT/v2/"
+    # It may ask who we are.
+    wait_for 20 "registry $1 to listen" listening "$REGISTRY_PORT"
 }
 
 answers() { limit 5 curl -fsS -o /dev/null "$1" 2>/dev/null; }
@@ -95,6 +98,31 @@ fetched_once() {
     [[ -z $twice ]] || die "fetched more than once: $twice"
 }
 
+# --- our own fixtures: registries of protocol v1, signed schema 1 images, a token server ---
+
+# fixture_start WHAT [OPTION]...   one of them on a free port; what it says of itself is in its log.
+fixture_start() {
+    fixture_stop "$1"
+    [[ -x $FIXTURE_BIN ]] || die "no fixtures at $FIXTURE_BIN: cargo build --release -p longshore-tests --bin fixture"
+    : >"$work/logs/fixture-$1.log"
+    daemon "fixture-$1" "$FIXTURE_BIN" "$@"
+    wait_for 10 "the fixture $1 to answer" fixture_says "$1" .address >/dev/null
+}
+
+fixture_stop() { stop "fixture-$1"; }
+
+# fixture_says WHAT FILTER   what jq makes of the line by which it announced itself.
+fixture_says() {
+    local line
+    line=$(grep -m 1 '^{.*}$' "$work/logs/fixture-$1.log") && jq -er "$2" <<<"$line"
+}
+
+fixture_port() {
+    local address
+    address=$(fixture_says "$1" .address)
+    printf '%s' "${address##*:}"
+}
+
 # --- images ---
 
 # Pushes the images straight into the registry and keeps what is to be known of them.
@@ -110,6 +138,22 @@ images_push() {
         --platform "$platform" --big-mib "$BIG_MIB"
     stop registry
 }
+
+# facts_of IMAGE REPOSITORY TAG   what is to be known of an image that the proxy made: from its own answer.
+facts_of() {
+    local dir=$work/images/$1
+    mkdir -p "$dir"
+    same 200 "$(ask GET "/v2/$2/manifests/$3" -H "Accept: $ACCEPT_V2")" "the manifest of $2:$3"
+    same "$(sha256_of "$work/body")" "$(header docker-content-digest)" "its digest"
+    printf '%s\n' "$2" >"$dir/repository"
+    printf '%s\n' "$3" >"$dir/tag"
+    sha256_of "$work/body" | tee "$dir/digest" >"$dir/manifest"
+    jq -r .config.digest "$work/body" >"$dir/config"
+    jq -r '.config, .layers[] | "\(.digest) \(.size)"' "$work/body" >"$dir/blobs"
+}
+
+# What containerd says it takes: everything but schema 1.
+ACCEPT_V2='application/vnd.docker.distribution.manifest.v2+json, application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.oci.image.manifest.v1+json, application/vnd.oci.image.index.v1+json, */*'
 
 # fact IMAGE repository|tag|digest|manifest|config
 fact() { printf '%s' "$(<"$work/images/$1/$2")"; }

@@ -5,6 +5,10 @@
 //! themselves, because a library would refuse to tell the lies the tests need. [`Proxy`] is the program under test: the
 //! binary `longshore`, run as its users run it. Nothing here knows the crates it is made of.
 //!
+//! [`V1Registry`], [`Schema1`] and [`TokenServer`] are what came before and what stands beside: registries of protocol
+//! v1, signed manifests of schema 1, tokens that real registries accept. Each is a [`Server`], so that all of them
+//! misbehave and remember alike; the program `fixture` serves them to shell scripts.
+//!
 //! ```
 //! # #[tokio::main(flavor = "current_thread")] async fn main() {
 //! use longshore_tests::{Client, Fault, On, Origin};
