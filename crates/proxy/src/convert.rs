@@ -131,12 +131,14 @@ impl Converter {
 
     async fn layer_of_v1(self, named: Named, id: ImageId) -> Result<LayerBlob, Error> {
         let work = || self.clone().v1_layer(named.clone(), id.clone());
-        self.store.layer(&named, id.as_str(), work).await
+        let layer = self.store.layer(&named, id.as_str(), work).await;
+        layer.map_err(not_gone)
     }
 
     async fn layer_of_schema1(self, named: Named, digest: Digest) -> Result<LayerBlob, Error> {
         let work = || self.clone().held_layer(named.clone(), digest);
-        self.store.layer(&named, &digest.to_string(), work).await
+        let layer = self.store.layer(&named, &digest.to_string(), work).await;
+        layer.map_err(not_gone)
     }
 
     /// Fetches the layer of a v1 image: its digest is known when all of it is there.
@@ -199,6 +201,14 @@ async fn blocking<T: Send + 'static>(
         .map_err(std::io::Error::other)
         .and_then(|worked| worked)
         .map_err(unusable)
+}
+
+/// An upstream that has an image but not its layers contradicts itself: it is not the image that is gone.
+fn not_gone(error: Error) -> Error {
+    match error {
+        Error::Refused(Refusal::Gone { cause, .. }) => Refusal::Misbehaved { cause }.into(),
+        other => other,
+    }
 }
 
 fn unusable(cause: impl std::error::Error + Send + Sync + 'static) -> Error {

@@ -293,7 +293,7 @@ pub(crate) fn refusal(error: Pulled) -> Refusal {
         Pulled::TimedOut { .. } => Refusal::TimedOut {
             cause: Arc::new(error),
         },
-        Pulled::Misbehaved { .. } => Refusal::Misbehaved {
+        Pulled::Misbehaved { .. } | Pulled::Unusable { .. } => Refusal::Misbehaved {
             cause: Arc::new(error),
         },
     }

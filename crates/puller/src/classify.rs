@@ -55,7 +55,8 @@ pub(crate) fn next(error: &Error, role: Role) -> Next {
             ..
         }
         | Error::Limited { .. }
-        | Error::Misbehaved { .. } => Next::Endpoint,
+        | Error::Misbehaved { .. }
+        | Error::Unusable { .. } => Next::Endpoint,
         Error::Unknown { .. } | Error::Denied { .. } | Error::Rejected { .. } => match role {
             Role::Mirror => Next::Endpoint,
             Role::Origin => Next::Stop,
@@ -87,6 +88,7 @@ pub(crate) fn asks_v1(error: &Error) -> bool {
         Error::NotSupported { .. } => true,
         Error::TimedOut { .. }
         | Error::Limited { .. }
+        | Error::Unusable { .. }
         | Error::Reserved { .. }
         | Error::NoEndpoints { .. }
         | Error::Config { .. } => false,
@@ -104,6 +106,7 @@ pub(crate) fn is_no_answer(error: &Error) -> bool {
         | Error::Rejected { .. }
         | Error::Limited { .. }
         | Error::Misbehaved { .. }
+        | Error::Unusable { .. }
         | Error::NotSupported { .. }
         | Error::Reserved { .. }
         | Error::NoEndpoints { .. } => false,
@@ -138,6 +141,7 @@ pub(crate) fn asks_image_again(error: &Error) -> bool {
         Error::Denied { .. }
         | Error::Rejected { .. }
         | Error::Limited { .. }
+        | Error::Unusable { .. }
         | Error::NotSupported { .. }
         | Error::Reserved { .. }
         | Error::NoEndpoints { .. }

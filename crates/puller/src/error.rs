@@ -71,6 +71,15 @@ pub enum Error {
         /// What was wrong.
         fault: Fault,
     },
+    /// The upstream sent a schema 1 manifest that contradicts itself or its signatures.
+    #[error("{endpoint} sent a manifest that cannot be used")]
+    Unusable {
+        /// Host of the endpoint.
+        endpoint: Arc<str>,
+        /// What is wrong with it.
+        #[source]
+        source: Arc<longshore_manifest::Error>,
+    },
     /// Protocol v1 is all there is, and it knows no digests.
     #[error("Cannot pull by digest with v1 registry")]
     NotSupported {
@@ -174,6 +183,7 @@ impl Error {
             | Self::Denied { .. }
             | Self::Rejected { .. }
             | Self::Misbehaved { .. }
+            | Self::Unusable { .. }
             | Self::NotSupported { .. }
             | Self::Reserved { .. }
             | Self::NoEndpoints { .. }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
-use longshore_manifest::{Manifest, MediaType, guess};
+use longshore_manifest::{Manifest, MediaType, Schema1, guess};
 use longshore_reference::{Digest, Reference};
 use tokio::time::Instant;
 
@@ -178,6 +178,12 @@ impl Upstream {
             let is_page = bytes.trim_ascii_start().first() == Some(&b'<');
             return misbehaved(if is_page { Fault::Html } else { Fault::Json });
         }
+        if let Err(source) = check_schema1(&bytes, media_type.as_deref()) {
+            return Err(own(Error::Unusable {
+                endpoint: Arc::clone(contact.host()),
+                source: Arc::new(source),
+            }));
+        }
         match reference.digest().or(digest) {
             Some(digest) if !is_right(&bytes, &digest, reference.digest().is_some()) => {
                 misbehaved(Fault::Digest)
@@ -217,6 +223,22 @@ fn is_right(bytes: &Bytes, digest: &Digest, asked: bool) -> bool {
     }
     !asked
         || Manifest::decode(None, bytes.clone()).is_ok_and(|manifest| manifest.digest() == *digest)
+}
+
+/// Refuses a schema 1 manifest whose layers and history do not go together, or with a signature that is not good. Docker
+/// does not look at signatures; whether a key is to be trusted is not known here either, but a bad signature says that the
+/// document was changed since it was signed.
+fn check_schema1(bytes: &Bytes, media_type: Option<&str>) -> Result<(), longshore_manifest::Error> {
+    let guessed = guess(bytes);
+    let says = |media_type: &MediaType| media_type.is_schema1();
+    if !(guessed.as_ref().is_some_and(says)
+        || media_type.map(MediaType::from).is_some_and(|m| says(&m)))
+    {
+        return Ok(());
+    }
+    let schema1 = Schema1::decode(bytes.clone())?;
+    schema1.steps()?;
+    schema1.verify().map(|_| ())
 }
 
 fn head(headers: &HeaderMap) -> Head {

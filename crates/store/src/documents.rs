@@ -126,6 +126,16 @@ impl Inner {
                 continue;
             };
             let (mut blobs, mut is_index) = (Vec::new(), false);
+            if let Some(schema1) = manifest.schema1() {
+                // Nobody pulls the layers of steps that changed nothing.
+                let steps = schema1.steps().unwrap_or_default();
+                let wanted = steps.iter().filter(|step| step.throwaway != Some(true));
+                let blobs = wanted.map(|step| step.blob).collect::<Vec<_>>();
+                if !blobs.is_empty() && self.has_all(blobs).await {
+                    return true;
+                }
+                continue;
+            }
             for child in manifest.children() {
                 match child.role {
                     Role::Config | Role::Layer => blobs.push(child.descriptor.digest),
