@@ -7,7 +7,7 @@ use std::{error::Error as StdError, fmt, io, sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
-    header::{AUTHORIZATION, LOCATION},
+    header::{AUTHORIZATION, COOKIE, LOCATION},
 };
 use reqwest::{Client, Response};
 use tokio::time::timeout;
@@ -71,8 +71,8 @@ impl Transport {
         })
     }
 
-    /// Sends `request` and follows redirects, at most [`REDIRECTS_MAX`]. `Authorization` stays at the origin of the
-    /// request's URL and on paths of the registry; what the endpoint may not point to is refused.
+    /// Sends `request` and follows redirects, at most [`REDIRECTS_MAX`]. `Authorization` and cookies stay at the
+    /// origin of the request's URL and on paths of the registry; what the endpoint may not point to is refused.
     pub(crate) async fn follow(
         &self,
         contact: &Contact,
@@ -80,6 +80,7 @@ impl Transport {
     ) -> Result<Followed, Failure> {
         let first = request.url.clone();
         let (mut url, mut authorization) = (request.url, request.authorization);
+        let mut headers = request.headers;
         for _ in 0..=REDIRECTS_MAX {
             let own = contact.is_own(&url);
             let client = self
@@ -88,7 +89,7 @@ impl Transport {
                 .map_err(|error| Failure { error, own: false })?;
             let mut builder = client
                 .request(request.method.clone(), url.clone())
-                .headers(request.headers.clone());
+                .headers(headers.clone());
             if own {
                 builder = builder.headers(self.meta.clone());
             }
@@ -119,6 +120,7 @@ impl Transport {
             })?;
             if !same_origin(&next, &first) || !next.path().contains(contact.version.segment()) {
                 authorization = None;
+                headers.remove(COOKIE);
             }
             drain(response, self.timeouts.headers).await;
             url = next;
