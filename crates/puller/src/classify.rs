@@ -72,7 +72,7 @@ pub(crate) fn next(error: &Error, role: Role) -> Next {
 /// slow, or whose content is wrong, is no reason to ask it in another way.
 pub(crate) fn asks_v1(error: &Error) -> bool {
     match error {
-        Error::Unknown { .. } | Error::Rejected { .. } => true,
+        Error::Unknown { .. } => true,
         Error::Denied { detail, .. } => {
             let code = detail
                 .as_deref()
@@ -86,7 +86,9 @@ pub(crate) fn asks_v1(error: &Error) -> bool {
             matches!(fault, Fault::Html | Fault::Json | Fault::Status(_))
         }
         Error::NotSupported { .. } => true,
-        Error::TimedOut { .. }
+        // Credentials that are no good are not shown around: some registries lock an account that keeps trying.
+        Error::Rejected { .. }
+        | Error::TimedOut { .. }
         | Error::Limited { .. }
         | Error::Unusable { .. }
         | Error::Reserved { .. }
@@ -119,7 +121,7 @@ pub(crate) fn replaces(kept: &Error, later: &Error, speaks: bool) -> bool {
     match (kept, later) {
         (Error::NotSupported { .. }, _) => true,
         (_, Error::NotSupported { .. }) => false,
-        (_, later) => speaks && !is_no_answer(later),
+        _ => speaks,
     }
 }
 

@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     net::IpAddr,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -33,6 +36,8 @@ pub(crate) struct Contact {
     inside: Mutex<Option<(bool, Instant)>>,
     /// Of a v1 endpoint.
     ping: Mutex<Option<(Ping, Instant)>>,
+    /// Of a v1 endpoint: it was seen to speak v1 once; an outage later does not change that.
+    spoke: AtomicBool,
     /// Of a v1 endpoint: it does not speak v1, until then nobody asks whether it does.
     silent: Mutex<Option<Instant>>,
 }
@@ -72,6 +77,7 @@ impl Contact {
             rejected: Mutex::default(),
             inside: Mutex::default(),
             ping: Mutex::default(),
+            spoke: AtomicBool::new(false),
             silent: Mutex::default(),
         }
     }
@@ -133,13 +139,14 @@ impl Contact {
     pub(crate) fn see_ping(&self, ping: Ping) {
         set(&self.ping, Some((ping, Instant::now() + KEPT_FOR)));
         if ping.speaks {
+            self.spoke.store(true, Ordering::Relaxed);
             set(&self.silent, None);
         }
     }
 
     /// Whether it was seen to speak v1.
     pub(crate) fn speaks_v1(&self) -> bool {
-        self.pinged().is_some_and(|ping| ping.speaks)
+        self.spoke.load(Ordering::Relaxed)
     }
 
     /// It does not speak v1: nobody need ask for a while.
@@ -301,3 +308,47 @@ const KEPT_FOR: Duration = Duration::from_secs(300);
 const INSIDE_FOR: Duration = Duration::from_secs(60);
 const DISTRUSTED_FOR: Duration = Duration::from_secs(300);
 const DISTRUSTED_MAX: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lookup;
+
+    fn contacts(host: &str, rule: Insecure) -> Vec<Contact> {
+        let url = lookup::host(host).unwrap().join("/v2/").unwrap();
+        let bare = Arc::new(Bare::new(url.clone(), Arc::new(rule)));
+        let urls = lookup::urls(&url, true).into_iter();
+        urls.map(|(url, version)| {
+            Contact::new(url, version, Some(Arc::clone(&bare)), Role::Origin, None)
+        })
+        .collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn which_endpoints_of_a_bare_host_are_asked() {
+        let named = Insecure::parse(["192.0.2.1:5000"]).unwrap();
+        for (host, rule, insecure) in [
+            ("127.0.0.1:5000", Insecure::default(), true),
+            ("localhost", Insecure::default(), true),
+            ("[::ffff:127.0.0.1]", Insecure::default(), true),
+            ("192.0.2.1:5000", Insecure::default(), false),
+            ("192.0.2.1:5000", named.clone(), true),
+            ("192.0.2.1", named, false),
+        ] {
+            let contacts = contacts(host, rule);
+            for contact in &contacts {
+                let plain = contact.url().scheme() == "http";
+                assert_eq!(contact.is_eligible().await, !plain || insecure, "{host}");
+                assert_eq!(contact.is_unverified().await, !plain && insecure, "{host}");
+            }
+            // A plain answer changes nothing, one over TLS does, for a while.
+            contacts[1].answered();
+            assert_eq!(contacts[3].is_eligible().await, insecure);
+            contacts[0].answered();
+            assert!(!contacts[1].is_eligible().await && !contacts[3].is_eligible().await);
+            assert!(contacts[0].is_eligible().await && contacts[2].is_eligible().await);
+            tokio::time::advance(KEPT_FOR).await;
+            assert_eq!(contacts[1].is_eligible().await, insecure);
+        }
+    }
+}

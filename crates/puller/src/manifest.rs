@@ -43,6 +43,14 @@ pub struct Fetched {
     pub digest: Option<Digest>,
 }
 
+impl Head {
+    /// Whether it is a manifest that was found, and not anything.
+    fn is_of_manifest(&self) -> bool {
+        let media_type = self.media_type.as_deref().map(MediaType::from_content_type);
+        self.digest.is_some() || media_type.is_some_and(|found| found.is_manifest())
+    }
+}
+
 impl Upstream {
     /// Asks whether the manifest is there and which it is: by HEAD, which pull limits do not count. HEAD answers carry
     /// no error body, so what the origin refuses is asked again by GET; if that gives a manifest, this is a success. Of a v1
@@ -71,7 +79,15 @@ impl Upstream {
         loop {
             let (_, contact) = tries.next().await?;
             let result = match self.inner.ask(contact, &ask).await {
-                Ok(response) => Ok(head(response.headers())),
+                Ok(response) => {
+                    let head = head(response.headers());
+                    let alone = self.inner.is_v2() || self.inner.endpoints(Version::V1).is_empty();
+                    match alone || head.is_of_manifest() {
+                        true => Ok(head),
+                        // What answers 200 to everything may be no v2 registry.
+                        false => self.check_by_get(contact, reference).await,
+                    }
+                }
                 Err(failure) if asks_for_body(&failure, contact.role) => {
                     self.check_by_get(contact, reference).await
                 }

@@ -16,7 +16,7 @@ use url::Url;
 use super::{ask::Get, cookies::Cookies, ping::Ping};
 use crate::{
     Error, Event, Kind,
-    auth::{keyring::Sought, realm},
+    auth::{credentials::Means, keyring::Sought, realm},
     classify::Role,
     endpoint::Contact,
     error::Fault,
@@ -175,13 +175,13 @@ impl Inner {
         if let Some(session) = self.sessions.find(index, repository) {
             return Ok((session, true));
         }
-        let session = Arc::new(self.look_up_v1(contact, repository).await?);
+        let session = Arc::new(self.open_v1(contact, repository).await?);
         self.sessions.keep(index, repository, &session);
         Ok((session, false))
     }
 
     /// Asks the index where the repository is, and for a token.
-    async fn look_up_v1(&self, contact: &Contact, repository: &str) -> Result<Session, Failure> {
+    async fn open_v1(&self, contact: &Contact, repository: &str) -> Result<Session, Failure> {
         let own = |error| Failure { error, own: true };
         let ping = self.ping_v1(contact).await?;
         let login = self.login_v1(contact, repository).await;
@@ -219,6 +219,7 @@ impl Inner {
         Ok(ping)
     }
 
+    /// Protocol v1 knows Basic alone, and a token for a token endpoint is no password.
     async fn login_v1(&self, contact: &Contact, repository: &str) -> Option<HeaderValue> {
         let sought = Sought {
             endpoint: contact.host(),
@@ -226,8 +227,9 @@ impl Inner {
             repository,
         };
         match contact.credentials.as_ref()?.login(sought, None).await {
-            // Protocol v1 knows Basic alone.
-            Ok(login) => login.filter(|login| !login.is_static())?.header,
+            Ok(login) => login
+                .filter(|login| login.means() == Means::Password)
+                .and_then(|login| login.header),
             Err(error) => {
                 tracing::warn!(upstream = %self.name, endpoint = %contact.host(), %error, "credentials unreadable, asking anonymously");
                 self.observe(Event::CredentialsRejected);

@@ -1,5 +1,7 @@
+use longshore_tests::Origin;
+
 use super::*;
-use crate::{classify::Role, lookup::Version};
+use crate::{Api, Config, Endpoint, Upstream, classify::Role, lookup::Version};
 
 fn headers(name: &'static str, values: &[&str]) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -99,6 +101,38 @@ fn who_gets_what() {
         let found = session.authorization(&contact, &get, &[]);
         let shown = found.as_ref().map(|v| v.to_str().unwrap());
         assert_eq!(shown, expected, "{to} {always} {token} {wants_token}");
+    }
+}
+
+/// An index outside may not name an address inside; one inside may.
+#[tokio::test]
+async fn whom_an_index_may_name() {
+    let (index, named) = (Origin::start().await, Origin::start().await);
+    let mut config = Config::new("r.test", vec![Endpoint::parse(&index.url()).unwrap()]);
+    config.api = Api::V1;
+    let upstream = Upstream::new(config).unwrap();
+    let inner = &upstream.inner;
+    let contact = &inner.contacts[0];
+    let session = Session::new(contact, None);
+    let port = named.host().rsplit_once(':').unwrap().1.to_owned();
+    for (host, inside, asked) in [
+        ("127.0.0.1", false, 0),
+        ("localhost", false, 0),
+        ("127.0.0.1", true, 1),
+    ] {
+        contact.see_inside(inside);
+        let endpoint = url(&format!("http://{host}:{port}/v1/"));
+        let get = Get::new(&endpoint, "images/x/layer", Kind::Blob);
+        let failure = inner.ask_v1(contact, &session, &get).await.unwrap_err();
+        let refused = matches!(
+            failure.error,
+            Error::Misbehaved {
+                fault: Fault::Redirect,
+                ..
+            }
+        );
+        assert_eq!(refused, !inside, "{host}: {failure:?}");
+        assert_eq!(named.requests().len(), asked, "{host}");
     }
 }
 
