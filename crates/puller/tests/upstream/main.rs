@@ -16,3 +16,4 @@ mod pull;
 mod redirect;
 mod script;
 mod tokens;
+mod v1;
