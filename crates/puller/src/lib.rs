@@ -1,9 +1,13 @@
-//! Asks upstream registries (distribution specification v2) for manifests and blobs.
+//! Asks upstream registries (distribution specification v2, and protocol v1 before it) for manifests and blobs.
 //!
 //! [`Upstream`] is one configured registry: an ordered list of endpoints (mirrors first, the origin last) with what is
 //! known of each: its challenge, tokens, limits, health. [`Download`] is a blob on its way. [`Error`] names the party
 //! at fault. Who has a [`Reference`](longshore_reference::Reference) calls [`Upstream::manifest`], then
 //! [`Upstream::blob`] for what the manifest names.
+//!
+//! A registry that speaks protocol v1 alone is asked in that ([`Api`]): then [`Upstream::manifest`] gives the ancestry
+//! document of an image ([`longshore_manifest::v1::Ancestry`]) in place of a manifest, and [`Upstream::v1_layer`] the
+//! layers of its images. The README says when v1 is asked after v2, and where this departs from Docker.
 //!
 //! The crate knows nothing of storage, of clients, and of metrics systems ([`Event`]s go to an observer). It verifies
 //! manifests asked for by digest; the bytes of blobs are verified by whoever receives them.
