@@ -138,11 +138,7 @@ impl Inner {
         ask: &Ask<'_>,
         sent: &Sent,
     ) -> Result<Followed, Failure> {
-        let authorization = match sent {
-            Sent::Nothing => None,
-            Sent::Login(header) | Sent::Token(_, header) => Some(header.clone()),
-        };
-        let request = ask.request(contact, authorization);
+        let request = ask.request(contact, sent.header().cloned());
         let followed = self.exchange(contact, ask.kind, request.clone()).await?;
         if contact.is_own(&followed.url) || followed.response.status() != StatusCode::UNAUTHORIZED {
             return Ok(followed);

@@ -1,12 +1,12 @@
 //! `WWW-Authenticate` (RFC 9110 section 11.6.1) as registries really write it (pure).
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use http::{HeaderMap, header::WWW_AUTHENTICATE};
 use url::Url;
 
-/// What to do to be let in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What to do to be let in. `Debug` leaves out the realm's query.
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Challenge {
     /// Fetch a token from `realm`.
     Bearer {
@@ -32,6 +32,24 @@ impl Challenge {
     /// The best challenge of a response.
     pub(crate) fn choose(headers: &HeaderMap) -> Option<Self> {
         Challenges::read(headers).chosen
+    }
+}
+
+impl fmt::Debug for Challenge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Bearer {
+                realm,
+                service,
+                scope,
+            } => f
+                .debug_struct("Bearer")
+                .field("realm", &realm.host_str())
+                .field("service", service)
+                .field("scope", scope)
+                .finish(),
+            Self::Basic => f.write_str("Basic"),
+        }
     }
 }
 

@@ -34,6 +34,8 @@ pub(crate) struct Session {
     scope: String,
     /// What the registry found wrong with the token it saw last.
     complaint: Option<Arc<str>>,
+    /// What the registry was sent last.
+    shown: Option<HeaderValue>,
     /// A token that was held already was replaced.
     renewed: bool,
     /// Credentials that were not accepted were looked up once more.
@@ -61,6 +63,7 @@ impl Session {
             scope: pull_scope(&repository),
             repository,
             complaint: None,
+            shown: None,
             renewed: false,
             login_renewed: false,
             pinged: false,
@@ -73,6 +76,19 @@ impl Session {
         session.rejected = session.unreadable.is_some() || known_bad;
         session.login = login.filter(|_| !known_bad);
         session
+    }
+
+    /// A registry's words up to where they repeat what it was sent. They are shortened already, so the beginning of a
+    /// token is enough to know it by.
+    fn without_shown(&self, words: String) -> String {
+        let shown = self.shown.as_ref().and_then(|shown| shown.to_str().ok());
+        let token = shown.and_then(|shown| shown.split_once(' '));
+        let token = token.map_or("", |(_, token)| token);
+        let start = token.get(..ECHO_CHARS).unwrap_or(token);
+        match words.split_once(start) {
+            Some((before, _)) if !start.is_empty() => format!("{before}…"),
+            _ => words,
+        }
     }
 
     /// Takes over a challenge of this endpoint; whether it asks for something else than before.
@@ -89,6 +105,15 @@ impl Session {
         contact.remember(&learnt);
         self.challenge = Some(learnt);
         news
+    }
+}
+
+impl Sent {
+    pub(crate) fn header(&self) -> Option<&HeaderValue> {
+        match self {
+            Self::Nothing => None,
+            Self::Login(header) | Self::Token(_, header) => Some(header),
+        }
     }
 }
 
@@ -190,6 +215,7 @@ impl Inner {
             complaint,
         } = Challenges::read(&refused.headers);
         session.complaint = complaint;
+        session.shown = sent.header().cloned();
         if learnt.is_none()
             && session.challenge.is_none()
             && !mem::replace(&mut session.pinged, true)
@@ -324,7 +350,8 @@ impl Inner {
             false => {
                 let parts = [session.complaint.as_deref(), detail.as_deref()];
                 let parts: Vec<&str> = parts.into_iter().flatten().collect();
-                let detail = (!parts.is_empty()).then(|| parts.join("; ").into());
+                let detail = parts.join("; ");
+                let detail = (!detail.is_empty()).then(|| session.without_shown(detail).into());
                 Error::Denied { endpoint, detail }
             }
         }
@@ -334,3 +361,6 @@ impl Inner {
 pub(crate) fn pull_scope(repository: &str) -> String {
     format!("repository:{repository}:pull")
 }
+
+/// So much of a token tells it from other words.
+const ECHO_CHARS: usize = 8;

@@ -15,5 +15,6 @@ mod list;
 mod pull;
 mod redirect;
 mod script;
+mod secrets;
 mod tokens;
 mod v1;
