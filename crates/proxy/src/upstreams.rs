@@ -447,3 +447,6 @@ fn policy(configured: &config::Policy) -> Policy {
         ..Policy::default()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -96,7 +96,7 @@ impl Inner {
         realm: &Url,
         key: &Key,
     ) -> Result<Answer, NoToken> {
-        if contact.url().scheme() == "https" && realm.scheme() != "https" {
+        if !realm::may_be_asked(realm, contact.url()) {
             return Err(now(Error::misbehaved(contact.host(), Fault::Realm)));
         }
         let Some(login) = login else {

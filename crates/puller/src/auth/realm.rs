@@ -5,7 +5,7 @@ use url::{Host, Url};
 /// Whether `realm` may have the credentials of `endpoint`: its own host, a host of its registrable domain, or a host
 /// listed in the configuration. Never over plain HTTP when the endpoint is not plain HTTP itself.
 pub(crate) fn may_have_credentials(realm: &Url, endpoint: &Url, listed: &[String]) -> bool {
-    if endpoint.scheme() == "https" && realm.scheme() != "https" {
+    if !may_be_asked(realm, endpoint) {
         return false;
     }
     same_domain(realm, endpoint)
@@ -14,6 +14,12 @@ pub(crate) fn may_have_credentials(realm: &Url, endpoint: &Url, listed: &[String
                 .iter()
                 .any(|listed| listed.eq_ignore_ascii_case(host))
         })
+}
+
+/// Whether `realm` may be asked at all: its tokens are sent to `endpoint`, so they must not come over plain HTTP when
+/// `endpoint` is not plain HTTP itself.
+pub(crate) fn may_be_asked(realm: &Url, endpoint: &Url) -> bool {
+    realm.scheme() == "https" || endpoint.scheme() != "https"
 }
 
 /// Whether two URLs have the same host or hosts of the same registrable domain.
@@ -59,6 +65,23 @@ mod tests {
                 (Url::parse(realm).unwrap(), Url::parse(endpoint).unwrap());
             assert_eq!(
                 may_have_credentials(&realm_url, &endpoint_url, &listed),
+                may,
+                "{realm} for {endpoint}"
+            );
+        }
+    }
+
+    #[test]
+    fn who_may_be_asked() {
+        for (realm, endpoint, may) in [
+            ("https://a.example/token", "https://b.example", true),
+            ("https://a.example/token", "http://b.example", true),
+            ("http://a.example/token", "http://b.example", true),
+            ("http://a.example/token", "https://a.example", false),
+        ] {
+            let (realm, endpoint) = (Url::parse(realm).unwrap(), Url::parse(endpoint).unwrap());
+            assert_eq!(
+                may_be_asked(&realm, &endpoint),
                 may,
                 "{realm} for {endpoint}"
             );

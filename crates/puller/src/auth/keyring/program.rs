@@ -246,6 +246,34 @@ mod tests {
         assert_eq!(shorten(&"ab ".repeat(1000)).len(), SAID_CHARS_MAX);
     }
 
+    /// The clock is paused: it jumps to the deadline when only the program is left to wait for.
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline() {
+        let name = format!("longshore-deadline-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir(&folder).unwrap();
+        // Written by another process: what this one has open while one of its threads forks cannot be run.
+        let text = r#"printf '#!/bin/sh\nexec sleep 1000\n' > "$1" && chmod +x "$1""#;
+        let written = std::process::Command::new("sh")
+            .args(["-c", text, "sh"])
+            .arg(folder.join("docker-credential-slow"))
+            .status();
+        assert!(written.unwrap().success());
+        let result = login("slow", std::slice::from_ref(&folder), "h").await;
+        std::fs::remove_dir_all(&folder).unwrap();
+        let trouble = result.unwrap_err();
+        assert!(
+            matches!(
+                &*trouble,
+                Trouble::Program {
+                    source: Failure::Deadline,
+                    ..
+                }
+            ),
+            "{trouble:?}"
+        );
+    }
+
     #[test]
     fn names() {
         for (name, is) in [
