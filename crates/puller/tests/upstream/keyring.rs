@@ -452,22 +452,26 @@ async fn a_program_nobody_waits_for_is_killed() {
     let origin = guarded("u", "p").await;
     let (upstream, _) = with(&origin, folder.keyring("test"));
     let call = tokio::spawn(async move { pull(&upstream).await });
-    // Ends when the last process that has the pipe open has ended.
+    // A thread of its own: the runtime would wait for it when the test fails.
     let (up, is_up) = tokio::sync::oneshot::channel();
-    let alive = tokio::task::spawn_blocking(move || {
+    let (gone, is_gone) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
         use std::io::Read;
         let mut pipe = std::fs::File::open(fifo).unwrap();
         let mut first = [0; 3];
         pipe.read_exact(&mut first).unwrap();
         up.send(first).unwrap();
+        // Ends when the last process that has the pipe open has ended.
         pipe.read_to_end(&mut Vec::new()).unwrap();
+        gone.send(()).unwrap();
     });
-    assert_eq!(&is_up.await.unwrap(), b"up\n");
-    call.abort();
     let patience = longshore_tests::PATIENCE;
-    tokio::time::timeout(patience, alive)
+    let first = tokio::time::timeout(patience, is_up).await;
+    assert_eq!(&first.unwrap().unwrap(), b"up\n");
+    call.abort();
+    tokio::time::timeout(patience, is_gone)
         .await
-        .unwrap()
+        .expect("it runs on")
         .unwrap();
     assert_eq!(folder.runs().len(), 1);
 }
