@@ -78,19 +78,6 @@ impl Session {
         session
     }
 
-    /// A registry's words up to where they repeat what it was sent. They are shortened already, so the beginning of a
-    /// token is enough to know it by.
-    fn without_shown(&self, words: String) -> String {
-        let shown = self.shown.as_ref().and_then(|shown| shown.to_str().ok());
-        let token = shown.and_then(|shown| shown.split_once(' '));
-        let token = token.map_or("", |(_, token)| token);
-        let start = token.get(..ECHO_CHARS).unwrap_or(token);
-        match words.split_once(start) {
-            Some((before, _)) if !start.is_empty() => format!("{before}…"),
-            _ => words,
-        }
-    }
-
     /// Takes over a challenge of this endpoint; whether it asks for something else than before.
     fn learn(&mut self, contact: &Contact, mut learnt: Challenge) -> bool {
         let mut news = false;
@@ -351,7 +338,8 @@ impl Inner {
                 let parts = [session.complaint.as_deref(), detail.as_deref()];
                 let parts: Vec<&str> = parts.into_iter().flatten().collect();
                 let detail = parts.join("; ");
-                let detail = (!detail.is_empty()).then(|| session.without_shown(detail).into());
+                let detail = (!detail.is_empty())
+                    .then(|| without_echo(detail, session.shown.as_ref()).into());
                 Error::Denied { endpoint, detail }
             }
         }
@@ -360,6 +348,19 @@ impl Inner {
 
 pub(crate) fn pull_scope(repository: &str) -> String {
     format!("repository:{repository}:pull")
+}
+
+/// A registry's words up to where they repeat the `Authorization` it was sent. They are shortened already, so the
+/// beginning of a token is enough to know it by.
+pub(crate) fn without_echo(words: String, sent: Option<&HeaderValue>) -> String {
+    let sent = sent.and_then(|sent| sent.to_str().ok());
+    let token = sent.and_then(|sent| sent.split_once(' '));
+    let token = token.map_or("", |(_, token)| token);
+    let start = token.get(..ECHO_CHARS).unwrap_or(token);
+    match words.split_once(start) {
+        Some((before, _)) if !start.is_empty() => format!("{before}…"),
+        _ => words,
+    }
 }
 
 /// So much of a token tells it from other words.

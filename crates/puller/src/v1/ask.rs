@@ -17,6 +17,7 @@ use url::Url;
 use super::session::Session;
 use crate::{
     Error, Event, Kind,
+    auth::session::without_echo,
     classify::{self, Meaning, Next, TRIES_MAX},
     endpoint::Contact,
     error::{Fault, Reason},
@@ -81,7 +82,8 @@ impl Inner {
         session: &Session,
         get: &Get,
     ) -> Result<Response, Failure> {
-        let mut request = get.request(session.authorization(contact, get, &self.realms));
+        let sent = session.authorization(contact, get, &self.realms);
+        let mut request = get.request(sent.clone());
         if let Some(cookie) = session.cookie(&get.url) {
             request.headers.insert(COOKIE, cookie);
         }
@@ -105,7 +107,7 @@ impl Inner {
         }
         let refused = self.refused(response, own).await;
         Err(Failure {
-            error: refusal(contact, &refused),
+            error: refusal(contact, &refused, sent.as_ref()),
             own,
         })
     }
@@ -193,7 +195,7 @@ impl Inner {
     }
 }
 
-fn refusal(contact: &Contact, refused: &Refused) -> Error {
+fn refusal(contact: &Contact, refused: &Refused, sent: Option<&HeaderValue>) -> Error {
     let Refused {
         status,
         headers,
@@ -209,7 +211,9 @@ fn refusal(contact: &Contact, refused: &Refused) -> Error {
         },
         Meaning::Denied => Error::Denied {
             endpoint,
-            detail: reply.detail(),
+            detail: reply
+                .detail()
+                .map(|detail| without_echo(detail.to_string(), sent).into()),
         },
         Meaning::Limited => {
             let retry_after = limit::retry_after(headers, SystemTime::now());

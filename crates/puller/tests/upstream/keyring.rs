@@ -6,7 +6,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use longshore_puller::{Keyring, Places};
+use longshore_puller::{Api, Keyring, Places};
 
 use crate::{
     common::*,
@@ -105,6 +105,7 @@ fn with(origin: &Origin, credentials: Option<Credentials>) -> (Upstream, Told) {
     let (mut config, told) = (config(&[origin]), Told::default());
     told.observe(&mut config);
     config.credentials = credentials;
+    config.api = Api::V2;
     (Upstream::new(config).unwrap(), told)
 }
 

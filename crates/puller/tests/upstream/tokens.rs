@@ -5,6 +5,8 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
+use longshore_puller::Api;
+
 use crate::{
     common::*,
     script::{Asked, Said, Script},
@@ -45,6 +47,7 @@ fn configured(script: &Script, credentials: Option<Credentials>) -> Config {
     let endpoint = Endpoint::parse(&script.url()).unwrap();
     let mut config = Config::new("registry.test", vec![endpoint]);
     config.credentials = credentials;
+    config.api = Api::V2;
     config
 }
 
