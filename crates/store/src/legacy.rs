@@ -200,7 +200,7 @@ impl Store {
             Ok(ingest)
         });
         let mut landing = (begun.await.map_err(failed)?, tap);
-        let mut chunks = source.chunks;
+        let mut chunks = source.chunks.fuse();
         loop {
             let (mut batch, mut len) = (Vec::new(), 0);
             while len < WRITTEN_AT_ONCE

@@ -150,7 +150,11 @@ pub(crate) fn chunked(bytes: &Bytes) -> Chunks {
         .chunks(100_000)
         .map(|chunk| Ok(Bytes::copy_from_slice(chunk)))
         .collect();
-    futures_util::stream::iter(chunks).boxed()
+    // One that panics when it is polled after its end, as streams may.
+    let chunks = futures_util::stream::unfold(chunks.into_iter(), |mut chunks| async {
+        Some((chunks.next()?, chunks))
+    });
+    chunks.boxed()
 }
 
 pub(crate) async fn open(
