@@ -98,7 +98,7 @@ impl<'a> Visits<'a> {
 
     /// What a session could not do is not tried again, but for one that may have ended.
     fn failed(&mut self, visit: &Visit<'a>, failure: Failure) {
-        if matches!(failure.error, Error::Denied { .. }) {
+        if matches!(failure.error, Error::Denied { .. } | Error::Rejected { .. }) {
             let sessions = &self.upstream.inner.sessions;
             sessions.forget(visit.index, self.repository);
             if visit.held {
@@ -236,7 +236,7 @@ impl Upstream {
         for endpoint in &visit.session.endpoints {
             match self.ancestry_from(visit, endpoint, &id).await {
                 Ok(ancestry) => return Ok(ancestry),
-                Err(failure) => last = Some(failure),
+                Err(failure) => last = Some(incomplete(visit.contact, failure)),
             }
         }
         Err(last.unwrap_or_else(|| not_json(visit.contact)))
@@ -308,6 +308,17 @@ impl Upstream {
             .map_err(|name| own(Error::misbehaved(contact.host(), Fault::Header(name))))?;
         session.keep_facts(id, facts);
         Ok(v1_json)
+    }
+}
+
+/// A registry that has a tag but not all that the tag stands for contradicts itself: it is not the tag that is missing.
+fn incomplete(contact: &Contact, failure: Failure) -> Failure {
+    match failure.error {
+        Error::Unknown { .. } => {
+            let status = http::StatusCode::NOT_FOUND.as_u16();
+            own(Error::misbehaved(contact.host(), Fault::Status(status)))
+        }
+        error => Failure { error, ..failure },
     }
 }
 

@@ -298,7 +298,7 @@ impl Inner {
         }
     }
 
-    fn rejected(&self, contact: &Contact) {
+    pub(crate) fn rejected(&self, contact: &Contact) {
         tracing::warn!(upstream = %self.name, endpoint = %contact.host(), "credentials rejected, asking anonymously");
         self.observe(Event::CredentialsRejected);
     }

@@ -195,6 +195,10 @@ impl Inner {
     }
 }
 
+fn is_basic(authorization: &HeaderValue) -> bool {
+    authorization.as_bytes().starts_with(b"Basic ")
+}
+
 fn refusal(contact: &Contact, refused: &Refused, sent: Option<&HeaderValue>) -> Error {
     let Refused {
         status,
@@ -209,6 +213,13 @@ fn refusal(contact: &Contact, refused: &Refused, sent: Option<&HeaderValue>) -> 
             // Anything says JSON of some kind; what counts is said by a registry.
             confirmed: confirmed && contact.speaks_v1(),
         },
+        // The password itself was not accepted: our own failure, not that of who asks.
+        Meaning::Denied if *status == StatusCode::UNAUTHORIZED && sent.is_some_and(is_basic) => {
+            Error::Rejected {
+                endpoint,
+                source: None,
+            }
+        }
         Meaning::Denied => Error::Denied {
             endpoint,
             detail: reply

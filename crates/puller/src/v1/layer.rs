@@ -167,7 +167,7 @@ impl Layer {
             let found = inner.session_v1(index, contact, repository).await;
             let (session, held) = found.map_err(|failure| failure.error)?;
             result = self.ask(upstream, contact, &session, endpoint, at).await;
-            let ended = matches!(&result, Err(f) if matches!(f.error, Error::Denied { .. }));
+            let ended = matches!(&result, Err(f) if matches!(f.error, Error::Denied { .. } | Error::Rejected { .. }));
             if !ended || !held {
                 break;
             }

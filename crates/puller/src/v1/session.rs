@@ -182,9 +182,36 @@ impl Inner {
 
     /// Asks the index where the repository is, and for a token.
     async fn open_v1(&self, contact: &Contact, repository: &str) -> Result<Session, Failure> {
-        let own = |error| Failure { error, own: true };
         let ping = self.ping_v1(contact).await?;
         let login = self.login_v1(contact, repository).await;
+        let has_login = login.is_some();
+        match self.open_v1_with(contact, repository, ping, login).await {
+            Err(Failure {
+                error: rejected @ Error::Rejected { .. },
+                own,
+            }) if has_login => {
+                self.rejected(contact);
+                let opened = self.open_v1_with(contact, repository, ping, None).await;
+                opened.map_err(|failure| match failure.error {
+                    Error::Denied { .. } | Error::Unknown { .. } => Failure {
+                        error: rejected,
+                        own,
+                    },
+                    _ => failure,
+                })
+            }
+            opened => opened,
+        }
+    }
+
+    async fn open_v1_with(
+        &self,
+        contact: &Contact,
+        repository: &str,
+        ping: Ping,
+        login: Option<HeaderValue>,
+    ) -> Result<Session, Failure> {
+        let own = |error| Failure { error, own: true };
         let mut session = Session::new(contact, login.map(|login| (login, ping.standalone)));
         let path = format!("repositories/{repository}/images");
         let mut get = Get::new(contact.url(), &path, Kind::Token);
