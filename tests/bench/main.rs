@@ -2,7 +2,8 @@
 //! share with the clients. Figures of different runs do not compare; the ratios at the end do.
 //!
 //! `tests/bench/run` builds what is missing and starts it. `--quick` takes a tenth of the bytes and time, to see that it
-//! works. `REGISTRY_BIN` names distribution's `registry`; without one its column is empty.
+//! works; `--v1` measures images of protocol v1 alone. `REGISTRY_BIN` names distribution's `registry`; without one its
+//! column is empty.
 #![allow(
     clippy::print_stdout,
     clippy::expect_used,
@@ -10,6 +11,7 @@
 )]
 
 mod load;
+mod v1;
 
 use load::{crowd, hammer};
 use longshore_tests::process::{Peak, cpu_seconds};
@@ -47,6 +49,7 @@ struct Extent {
     cold: u64,
     crowd: u64,
     clients: usize,
+    v1_layer: u64,
 }
 
 #[tokio::main]
@@ -58,6 +61,7 @@ async fn main() {
             cold: 51 * MIB,
             crowd: 25 * MIB,
             clients: 100,
+            v1_layer: v1::LAYER / 10,
         }
     } else {
         Extent {
@@ -65,8 +69,13 @@ async fn main() {
             cold: 512 * MIB,
             crowd: 256 * MIB,
             clients: 100,
+            v1_layer: v1::LAYER,
         }
     };
+    if std::env::args().any(|arg| arg == "--v1") {
+        v1::measure(extent).await;
+        return;
+    }
     let origin = Origin::start().await;
     let image = origin.image(REPOSITORY, "1", &[1000, 2000, 3000]);
     let hit = origin.push_blob(REPOSITORY, Content::seeded(0, extent.crowd));
@@ -98,6 +107,7 @@ async fn main() {
     }
     table(&targets, &all);
     ratios(&all);
+    v1::measure(extent).await;
 }
 
 async fn measure(
@@ -181,18 +191,6 @@ fn ratios(all: &[Figures]) {
     let [origin, ours, rest @ ..] = all else {
         return;
     };
-    let verdict = |what: &str, value: f64, bound: f64, at_least: bool| {
-        let good = if at_least {
-            value >= bound
-        } else {
-            value <= bound
-        };
-        let sign = if at_least { ">=" } else { "<=" };
-        println!(
-            "{} {what}: {value:.2} ({sign} {bound})",
-            if good { "ok  " } else { "MISS" }
-        );
-    };
     println!();
     if let [distribution] = rest {
         verdict(
@@ -238,6 +236,20 @@ fn ratios(all: &[Figures]) {
         ours.crowd_memory as f64 / MIB as f64,
         64.0,
         false,
+    );
+}
+
+/// Says whether a ratio is as expected.
+fn verdict(what: &str, value: f64, bound: f64, at_least: bool) {
+    let good = if at_least {
+        value >= bound
+    } else {
+        value <= bound
+    };
+    let sign = if at_least { ">=" } else { "<=" };
+    println!(
+        "{} {what}: {value:.2} ({sign} {bound})",
+        if good { "ok  " } else { "MISS" }
     );
 }
 
