@@ -105,7 +105,8 @@ impl V1Registry {
         self.hub().images.remove(id);
     }
 
-    /// Asks for this user name and password: of every request when standalone, of the index otherwise.
+    /// Asks for this user name and password: of every request but the ping when standalone, of the index
+    /// otherwise.
     pub fn require_login(&self, username: &str, password: &str) {
         self.hub().login = Some(basic(username, password));
     }
