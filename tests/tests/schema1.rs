@@ -333,7 +333,7 @@ async fn a_layer_that_lies_is_no_part_of_an_image() {
         let layer = &schema1.image.layers[1].digest;
         origin.order_always(On::path(layer), lie.clone());
         let proxy = Proxy::unsure(&origin).start().await;
-        let [(client, media_type), ..] = newer(&proxy);
+        let [(client, _), ..] = newer(&proxy);
         let read = client.read(&format!("{PREFIX}/manifests/1")).await;
         if read.status != status {
             wrong.push((format!("{lie:?}"), read.status));
