@@ -49,6 +49,8 @@ struct Visits<'a> {
     tries: Tries<'a>,
     /// Its session was held and was refused: once more with a new one.
     again: Option<(usize, &'a Contact)>,
+    /// A session of this call ended in the middle of it, which may happen once.
+    renewed: bool,
 }
 
 /// A session in use.
@@ -67,6 +69,7 @@ impl<'a> Visits<'a> {
             repository: named.path(),
             tries: Tries::new(&upstream.inner, Ration::Other, order),
             again: None,
+            renewed: false,
         }
     }
 
@@ -101,7 +104,8 @@ impl<'a> Visits<'a> {
         if matches!(failure.error, Error::Denied { .. } | Error::Rejected { .. }) {
             let sessions = &self.upstream.inner.sessions;
             sessions.forget(visit.index, self.repository);
-            if visit.held {
+            if visit.held || (visit.session.was_taken() && !self.renewed) {
+                self.renewed = true;
                 self.again = Some((visit.index, visit.contact));
                 return;
             }

@@ -185,6 +185,9 @@ impl Inner {
         limit: u64,
     ) -> Result<(HeaderMap, Bytes), Failure> {
         let response = self.ask_v1(contact, session, get).await?;
+        if !get.wants_token {
+            session.take();
+        }
         let headers = response.headers().clone();
         let idle = self.transport.timeouts.idle;
         let own = contact.is_own(&get.url);

@@ -1,6 +1,6 @@
 //! What the answer to `GET /v1/_ping` says (pure).
 
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, StatusCode, header::WWW_AUTHENTICATE};
 use serde::Deserialize;
 
 /// What is known of a v1 endpoint.
@@ -37,10 +37,19 @@ impl Ping {
             _ => info.as_ref().and_then(|i| i.standalone).unwrap_or(true),
         };
         let named = headers.contains_key(VERSION) || headers.contains_key(STANDALONE);
+        let wants_token = headers.get_all(WWW_AUTHENTICATE).iter().any(|value| {
+            let start = value.as_bytes().get(..b"Token".len());
+            start.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"Token"))
+        });
         let says_true = body.trim_ascii() == b"true";
         Self {
             standalone,
-            speaks: status == StatusCode::OK && (named || info.is_some() || says_true),
+            speaks: match status {
+                StatusCode::OK => named || info.is_some() || says_true,
+                // One that wants a login for everything has said in its header, or by its scheme, what it is.
+                StatusCode::UNAUTHORIZED => named || wants_token,
+                _ => false,
+            },
         }
     }
 }
@@ -76,7 +85,9 @@ mod tests {
             (200, Some("False"), "true", false, true),
             (200, Some("mirror"), "true", false, true),
             (200, Some(""), r#"{"standalone":false}"#, false, true),
-            (401, Some("0"), "", false, false),
+            (401, Some("0"), "", false, true),
+            (401, None, "true", true, false),
+            (404, Some("True"), "", true, false),
         ] {
             let mut headers = HeaderMap::new();
             if let Some(header) = header {
@@ -86,6 +97,17 @@ mod tests {
             let expected = Ping { standalone, speaks };
             let found = Ping::parse(status, &headers, body.as_bytes());
             assert_eq!(found, expected, "{status} {header:?} {body}");
+        }
+        for (challenge, speaks) in [
+            ("Token", true),
+            ("token realm=\"x\"", true),
+            ("Basic realm=\"x\"", false),
+            ("Bearer realm=\"https://x\"", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(WWW_AUTHENTICATE, challenge.parse().unwrap());
+            let found = Ping::parse(StatusCode::UNAUTHORIZED, &headers, b"");
+            assert_eq!(found.speaks, speaks, "{challenge}");
         }
     }
 }

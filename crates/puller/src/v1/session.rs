@@ -3,7 +3,10 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -35,6 +38,8 @@ pub(crate) struct Session {
     /// The whole `Authorization` value.
     token: Mutex<Option<HeaderValue>>,
     cookies: Mutex<Cookies>,
+    /// An endpoint has taken it once: when it is refused afterwards, it has ended.
+    taken: AtomicBool,
     /// What was learnt of images from the headers of their JSON.
     facts: Mutex<HashMap<ImageId, Facts>>,
 }
@@ -99,6 +104,7 @@ impl Session {
             login,
             token: Mutex::default(),
             cookies: Mutex::default(),
+            taken: AtomicBool::new(false),
             facts: Mutex::default(),
         }
     }
@@ -147,6 +153,14 @@ impl Session {
     pub(crate) fn facts(&self, id: &ImageId) -> Option<Facts> {
         let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
         facts.get(id).cloned()
+    }
+
+    pub(super) fn take(&self) {
+        self.taken.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn was_taken(&self) -> bool {
+        self.taken.load(Ordering::Relaxed)
     }
 
     pub(crate) fn keep_facts(&self, id: &ImageId, new: Facts) {

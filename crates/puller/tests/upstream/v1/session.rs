@@ -116,6 +116,43 @@ async fn tokens_and_cookies() {
 }
 
 #[tokio::test]
+async fn a_session_may_end_in_the_middle_of_a_call() {
+    let server = Server::start(|seen| match (seen.path.as_str(), seen.nth) {
+        (path, 0) if path.ends_with("/ancestry") => Answer::new(401, "{}"),
+        _ => standalone(seen),
+    })
+    .await;
+    let upstream = upstream_of(&[&server.url()], Api::V1);
+    upstream.manifest(&tagged("library/app:1")).await.unwrap();
+    assert_eq!(server.count("app/images"), 2);
+    assert_eq!(server.count("/ancestry"), 2);
+}
+
+#[tokio::test]
+async fn a_password_that_is_not_accepted_is_our_own_failure() {
+    for open in [true, false] {
+        let server = Server::start(move |seen| match seen.header("authorization") {
+            _ if seen.path.ends_with("_ping") => standalone(seen),
+            None if open => standalone(seen),
+            _ => Answer::new(401, "{}"),
+        })
+        .await;
+        let mut config = config_of(&[&server.url()], Api::V1);
+        config.credentials = Some(Credentials::Basic {
+            username: "u".into(),
+            password: Secret::value("p"),
+        });
+        let upstream = Upstream::new(config).unwrap();
+        let result = upstream.manifest(&tagged("library/app:1")).await;
+        match open {
+            true => assert!(result.is_ok(), "{result:?}"),
+            false => assert!(matches!(result, Err(Error::Rejected { .. })), "{result:?}"),
+        }
+        assert_eq!(server.count("app/images"), 2);
+    }
+}
+
+#[tokio::test]
 async fn a_session_that_ended_is_renewed_once() {
     let server = Server::start(|seen| match (seen.path.as_str(), seen.nth) {
         // The token of the first session is good for one call, that of the second for none.
