@@ -19,7 +19,8 @@ pub use credentials::{Credentials, Secret};
 pub use error::{Error, Place};
 pub use folder::data_folder;
 pub use value::{
-    Age, Api, Endpoint, OnDeleted, OnDenied, RateLimitStatus, StoreUrl, UpstreamName, ValueError,
+    Age, Api, Endpoint, InsecureHosts, OnDeleted, OnDenied, RateLimitStatus, StoreUrl,
+    UpstreamName, ValueError,
 };
 
 use crate::names::Names;
@@ -35,6 +36,8 @@ pub struct Config {
     pub connections_max: usize,
     /// Where content is kept.
     pub store: Store,
+    /// Which registries need no TLS.
+    pub insecure: InsecureHosts,
     /// Every upstream that may be dialled: the configured ones, then the public ones that were not.
     pub upstreams: Vec<Upstream>,
 }

@@ -130,7 +130,7 @@ async fn proxy(
         ..Options::new(config.store.local)
     });
     let store = store.await?;
-    let upstreams = Upstreams::new(config.upstreams, names.ids(), &metrics)?;
+    let upstreams = Upstreams::new(config.upstreams, names.ids(), &config.insecure, &metrics)?;
     Ok(Proxy(Arc::new(Inner {
         names,
         upstreams,

@@ -7,8 +7,8 @@ use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use longshore_manifest::v1::ImageId;
 use longshore_puller::{
-    Api, Config, Credentials, Download, Endpoint, Error as Pulled, Keyring, Places, Secret,
-    Upstream as Puller,
+    Api, Config, Credentials, Download, Endpoint, Error as Pulled, Insecure, Keyring, Places,
+    Secret, Upstream as Puller,
 };
 use longshore_reference::{Canonical, Digest, Named, Reference};
 use longshore_store::{
@@ -33,6 +33,7 @@ struct Entry {
     id: UpstreamId,
     configured: config::Upstream,
     policy: Policy,
+    insecure: Insecure,
     metrics: Arc<Metrics>,
     known: Known,
 }
@@ -54,8 +55,13 @@ impl Upstreams {
     pub(crate) fn new(
         configured: Vec<config::Upstream>,
         ids: impl Iterator<Item = UpstreamId>,
+        insecure: &config::InsecureHosts,
         metrics: &Arc<Metrics>,
     ) -> Result<Self, Error> {
+        let insecure = Insecure::parse(insecure.iter()).map_err(|source| Error::Upstream {
+            name: "insecure".to_owned(),
+            source,
+        })?;
         let entry = |(configured, id): (config::Upstream, UpstreamId)| {
             let policy = policy(&configured.policy);
             let metrics = Arc::clone(metrics);
@@ -68,13 +74,14 @@ impl Upstreams {
             if let Known::One(one) = &known
                 && (configured.credentials.is_some() || configured.ca.is_some())
             {
-                let made = puller(&configured, &configured.name, id, &metrics)?;
+                let made = puller(&configured, &configured.name, id, &insecure, &metrics)?;
                 one.get_or_init(|| made);
             }
             Ok(Entry {
                 id,
                 configured,
                 policy,
+                insecure: insecure.clone(),
                 metrics,
                 known,
             })
@@ -90,7 +97,15 @@ impl Upstreams {
     /// The upstream of a repository.
     pub(crate) fn find(&self, id: UpstreamId, named: &Named) -> Result<Upstream, Error> {
         let entry = self.entry(id)?;
-        let make = || puller(&entry.configured, named.domain(), id, &entry.metrics);
+        let make = || {
+            let Entry {
+                configured,
+                insecure,
+                metrics,
+                ..
+            } = entry;
+            puller(configured, named.domain(), id, insecure, metrics)
+        };
         // Of two that are made at once, both requests take the same one.
         let puller = match &entry.known {
             Known::One(one) => match one.get() {
@@ -341,6 +356,7 @@ fn puller(
     configured: &config::Upstream,
     domain: &str,
     id: UpstreamId,
+    insecure: &Insecure,
     metrics: &Arc<Metrics>,
 ) -> Result<Puller, Error> {
     let failed = |source| Error::Upstream {
@@ -350,7 +366,10 @@ fn puller(
     let endpoints = configured.endpoints_for(domain);
     let endpoints = endpoints
         .iter()
-        .map(|endpoint| Endpoint::parse(endpoint.as_str()))
+        .map(|endpoint| match endpoint.as_str() {
+            url if url.contains("://") => Endpoint::parse(url),
+            host => Endpoint::of_host(host),
+        })
         .collect::<Result<_, _>>();
     let mut config = Config::new(domain, endpoints.map_err(failed)?);
     config.credentials = configured
@@ -365,6 +384,7 @@ fn puller(
             ..
         })
     );
+    config.insecure = insecure.clone();
     config.api = match configured.api {
         config::Api::Auto => Api::Auto,
         config::Api::V2 => Api::V2,

@@ -10,7 +10,8 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use super::Credentials;
 use super::value::{
-    Age, Api, Endpoint, Host, OnDeleted, OnDenied, RateLimitStatus, Span, StoreUrl, UpstreamName,
+    Age, Api, Endpoint, Host, InsecureHosts, OnDeleted, OnDenied, RateLimitStatus, Span, StoreUrl,
+    UpstreamName,
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -18,6 +19,7 @@ use super::value::{
 pub(super) struct File {
     pub(super) listen: Option<Listen>,
     pub(super) connections_max: Option<NonZeroUsize>,
+    pub(super) insecure: InsecureHosts,
     pub(super) admin: Admin,
     pub(super) store: Store,
     pub(super) defaults: Policy,

@@ -42,6 +42,7 @@ pub(super) fn resolve(
         connections_max: file
             .connections_max
             .map_or(CONNECTIONS_MAX_DEFAULT, usize::from),
+        insecure: file.insecure,
         store,
         upstreams,
     })

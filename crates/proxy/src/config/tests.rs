@@ -147,6 +147,25 @@ const INHERITING: &str = r#"
         "#;
 
 #[test]
+fn endpoints_may_be_hosts() {
+    let config = parse(
+        r#"
+        insecure = ["10.0.0.0/8", "Registry.corp.example:5000"]
+        [upstreams."registry.corp.example:5000"]
+        endpoints = ["Mirror.corp.example", "registry.corp.example:5000"]
+        "#,
+    );
+    assert_eq!(
+        endpoints(&config, "registry.corp.example:5000"),
+        ["mirror.corp.example", "registry.corp.example:5000"]
+    );
+    assert_eq!(
+        config.insecure.iter().collect::<Vec<_>>(),
+        ["10.0.0.0/8", "Registry.corp.example:5000"]
+    );
+}
+
+#[test]
 fn upstreams_inherit_and_override() {
     let config = parse(INHERITING);
     let corp = upstream(&config, "registry.corp.example:5000");
@@ -359,6 +378,10 @@ const ERRORS: &[(&str, &str)] = &[
         "a.toml:2:7: `api`: unknown variant `v3`, expected one of `auto`, `v2`, `v1`",
     ),
     (
+        "insecure = [\"ftp://x\"]",
+        "a.toml:1:12: `insecure`: insecure registries are networks like \"10.0.0.0/8\" and hosts like \"registry.example:5000\"",
+    ),
+    (
         "[defaults]\nanswer_within = \"29s\"",
         "a.toml:2:17: `answer_within`: more than nothing and at most 28s: containerd gives up after 30s",
     ),
@@ -384,7 +407,7 @@ const ERRORS: &[(&str, &str)] = &[
     ),
     (
         "[upstreams.\"a.b\"]\nendpoints = [\"https://x\", \"x\"]",
-        "a.toml:2:27: `endpoints`: an endpoint starts with https:// or http://",
+        "a.toml:2:27: `endpoints`: an endpoint is a URL like \"https://registry.example\", or a host like \"registry.example:5000\"",
     ),
     (
         "[upstreams.\"a.b\"]\ncredentials = { username = \"u\" }",
@@ -490,7 +513,8 @@ fn endpoints_and_stores_that_are_refused() {
     for url in [
         "",
         "x",
-        "x:5000",
+        "x/y:5000",
+        "u@x:5000",
         "ftp://x",
         "https://",
         "https:///x",
@@ -505,6 +529,7 @@ fn endpoints_and_stores_that_are_refused() {
         assert!(Endpoint::parse(url).is_err(), "{url}");
     }
     for (url, kept) in [
+        ("X:5000", "x:5000"),
         ("https://x/", "https://x"),
         ("http://127.0.0.1:5000", "http://127.0.0.1:5000"),
         ("http://[::1]:5000/a/b//", "http://[::1]:5000/a/b"),

@@ -74,7 +74,8 @@ pub enum RateLimitStatus {
     TooManyRequests,
 }
 
-/// The base URL of a registry: http or https, without query and without a slash at its end.
+/// The base URL of a registry: http or https, without query and without a slash at its end; or a host with an optional
+/// port, which is asked over TLS, and if it is insecure in plain too.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Endpoint(String);
 
@@ -85,6 +86,15 @@ impl Endpoint {
     /// For anything that is not a plain http or https URL with a host.
     pub fn parse(text: &str) -> Result<Self, ValueError> {
         let fail = |why| Err(ValueError { expected: why });
+        if !text.contains("://") {
+            let is_named = text.contains(['.', ':']) || text == "localhost";
+            return match longshore_puller::Endpoint::of_host(text) {
+                Ok(_) if is_named => Ok(Self(text.to_ascii_lowercase())),
+                _ => fail(
+                    "an endpoint is a URL like \"https://registry.example\", or a host like \"registry.example:5000\"",
+                ),
+            };
+        }
         let Ok(uri) = text.parse::<Uri>() else {
             return fail("an endpoint is a URL like \"https://registry.example\"");
         };
@@ -114,6 +124,32 @@ impl Endpoint {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+/// Networks and hosts whose registries may be asked without a certificate that can be verified, or without TLS, where an
+/// endpoint is given as a host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "Vec<String>")]
+pub struct InsecureHosts(Vec<String>);
+
+impl InsecureHosts {
+    /// As the puller takes them.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(String::as_str)
+    }
+}
+
+impl TryFrom<Vec<String>> for InsecureHosts {
+    type Error = ValueError;
+
+    fn try_from(hosts: Vec<String>) -> Result<Self, Self::Error> {
+        match longshore_puller::Insecure::parse(hosts.iter().map(String::as_str)) {
+            Ok(_) => Ok(Self(hosts)),
+            Err(_) => Err(ValueError {
+                expected: "insecure registries are networks like \"10.0.0.0/8\" and hosts like \"registry.example:5000\"",
+            }),
+        }
     }
 }
 
