@@ -35,6 +35,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod adopt;
 mod answer;
 mod blob;
 mod bucket;

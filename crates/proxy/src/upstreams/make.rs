@@ -1,0 +1,132 @@
+//! An upstream of the configuration, ready to be asked.
+
+use std::sync::Arc;
+
+use longshore_puller::{
+    Api, Config, Credentials, Endpoint, Insecure, Keyring, Places, Secret, Upstream as Puller,
+};
+use longshore_store::{OnDeleted, OnDenied, Policy};
+
+use crate::config::{self, Age};
+use crate::error::Error;
+use crate::metrics::Metrics;
+use crate::names::UpstreamId;
+
+pub(super) fn puller(
+    configured: &config::Upstream,
+    domain: &str,
+    id: UpstreamId,
+    insecure: &Insecure,
+    metrics: &Arc<Metrics>,
+) -> Result<Puller, Error> {
+    let failed = |source| Error::Upstream {
+        name: domain.to_owned(),
+        source,
+    };
+    let endpoints = configured.endpoints_for(domain);
+    let endpoints = endpoints
+        .iter()
+        .map(|endpoint| match endpoint.as_str() {
+            url if url.contains("://") => Endpoint::parse(url),
+            host => Endpoint::of_host(host),
+        })
+        .collect::<Result<_, _>>();
+    let mut config = Config::new(domain, endpoints.map_err(failed)?);
+    config.credentials = configured
+        .credentials
+        .as_ref()
+        .map(credentials)
+        .transpose()?;
+    config.tokens_by_post = matches!(
+        configured.credentials,
+        Some(config::Credentials::Basic {
+            tokens_by_post: true,
+            ..
+        })
+    );
+    config.insecure = insecure.clone();
+    config.api = match configured.api {
+        config::Api::Auto => Api::Auto,
+        config::Api::V2 => Api::V2,
+        config::Api::V1 => Api::V1,
+    };
+    config.realms.clone_from(&configured.realms);
+    if let Some(ca) = &configured.ca {
+        let pem = std::fs::read(ca).map_err(|source| Error::Read {
+            path: ca.display().to_string(),
+            source,
+        })?;
+        config.ca_pem = Some(pem);
+    }
+    let metrics = Arc::clone(metrics);
+    config.observer = Arc::new(move |event| metrics.upstream(id, event));
+    Puller::new(config).map_err(failed)
+}
+
+fn credentials(configured: &config::Credentials) -> Result<Credentials, Error> {
+    Ok(match configured {
+        config::Credentials::Basic {
+            username, password, ..
+        } => Credentials::Basic {
+            username: username.clone(),
+            password: secret(password)?,
+        },
+        config::Credentials::Token(token) => Credentials::Bearer(secret(token)?),
+        config::Credentials::IdentityToken(token) => Credentials::Identity(secret(token)?),
+        config::Credentials::DockerConfig(file) => {
+            let keyring = Keyring::docker_config(file.clone(), Places::from_env());
+            Credentials::Keyring(keyring)
+        }
+        config::Credentials::AuthFile(file) => {
+            let keyring = Keyring::auth_file(file.clone(), Places::from_env());
+            Credentials::Keyring(keyring)
+        }
+        config::Credentials::Helper(name) => {
+            let keyring = Keyring::program(name, Places::from_env());
+            Credentials::Keyring(keyring.map_err(|source| Error::Upstream {
+                name: name.clone(),
+                source,
+            })?)
+        }
+    })
+}
+
+fn secret(configured: &config::Secret) -> Result<Secret, Error> {
+    Ok(match configured {
+        config::Secret::Value(value) => Secret::value(value.as_str()),
+        config::Secret::File(path) => Secret::file(path.as_path()),
+        config::Secret::Env(name) => {
+            let value = std::env::var(name).map_err(|source| Error::Variable {
+                name: name.clone(),
+                source,
+            })?;
+            Secret::value(value)
+        }
+    })
+}
+
+pub(super) fn policy(configured: &config::Policy) -> Policy {
+    let within = |age: Age| match age {
+        Age::Within(time) => Some(time),
+        Age::Forever => None,
+    };
+    Policy {
+        revalidate: within(configured.revalidate).unwrap_or(std::time::Duration::MAX),
+        max_stale: within(configured.max_stale),
+        negative_ttl: configured.negative_ttl,
+        answer_within: configured.answer_within,
+        on_deleted: match configured.on_deleted {
+            config::OnDeleted::Forget => OnDeleted::Forget,
+            config::OnDeleted::Serve => OnDeleted::Serve,
+        },
+        on_denied: match configured.on_denied {
+            config::OnDenied::Deny => OnDenied::Deny,
+            config::OnDenied::Serve => OnDenied::Serve,
+        },
+        stale_needs_whole: configured.stale_needs_whole,
+        ..Policy::default()
+    }
+}
+
+#[cfg(test)]
+mod tests;

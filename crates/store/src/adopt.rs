@@ -1,0 +1,133 @@
+//! What upstream gave for a reference: compared with what was asked for, and taken.
+
+use std::sync::Arc;
+
+use longshore_reference::{Canonical, Digest, Tagged};
+
+use crate::answer::{Answer, Ask, AskManifest, Fetched};
+use crate::documents::{is_json_object, known_by};
+use crate::error::Error;
+use crate::legacy::is_legacy;
+use crate::manifest::{Held, Kept, misbehaved};
+use crate::outcome::Outcome;
+use crate::records::{TagRecord, seconds};
+use crate::store::Inner;
+
+impl Inner {
+    /// Upstream's tag moved to a manifest that this repository has already: nothing is fetched.
+    pub(crate) async fn move_tag(
+        &self,
+        tagged: &Tagged,
+        kept: Option<&Kept>,
+        digest: Option<Digest>,
+    ) -> Option<Held> {
+        let digest =
+            digest.filter(|digest| digest.algorithm() == longshore_reference::Algorithm::Sha256)?;
+        let canonical = Canonical::new(tagged.named().clone(), digest);
+        let (bytes, media_type) = self.load_known(&canonical).await?;
+        let record = TagRecord {
+            upstream_digest: Some(digest),
+            digest,
+            stored: self.records.content(&canonical).await?.stored,
+            media_type: Arc::clone(&media_type),
+            size: bytes.len() as u64,
+            checked: seconds((self.clock)()),
+        };
+        self.records
+            .put_tag(tagged, record, kept.map(|kept| &*kept.record))
+            .await;
+        Some(Held {
+            bytes,
+            media_type,
+            digest,
+            outcome: Outcome::Revalidated,
+        })
+    }
+
+    /// Takes what upstream gave for a tag.
+    pub(crate) async fn adopt(
+        self: &Arc<Self>,
+        tagged: &Tagged,
+        kept: Option<&Kept>,
+        fetched: Fetched,
+    ) -> Result<Held, Error> {
+        if !is_json_object(&fetched.bytes) {
+            return Err(misbehaved("the manifest is no JSON object").into());
+        }
+        let digest = known_by(&fetched);
+        let stored = Digest::sha256(&fetched.bytes);
+        // What is said of a legacy document's digest is not held against it: only its own checks count.
+        if let Some(expected) = fetched.digest.filter(|_| !is_legacy(&fetched)) {
+            let found = Digest::of(expected.algorithm(), &fetched.bytes);
+            if found != expected {
+                return Err(Error::Mismatch {
+                    expected,
+                    found: format!("digest {found}"),
+                });
+            }
+        }
+        let upstream_digest = fetched.digest;
+        let held = self.keep_manifest(tagged.named(), digest, fetched).await?;
+        let record = TagRecord {
+            upstream_digest,
+            digest,
+            stored: (stored != digest).then_some(stored),
+            media_type: Arc::clone(&held.media_type),
+            size: held.bytes.len() as u64,
+            checked: seconds((self.clock)()),
+        };
+        self.records
+            .put_tag(tagged, record, kept.map(|kept| &*kept.record))
+            .await;
+        Ok(held)
+    }
+
+    /// Fetches a manifest by digest. Bytes that are held for another repository are only asked after.
+    pub(crate) async fn fetch(
+        self: &Arc<Self>,
+        canonical: &Canonical,
+        ask: &AskManifest,
+    ) -> Result<Held, Error> {
+        let digest = canonical.digest();
+        let elsewhere = match self.load_manifest(&digest).await {
+            Some(bytes) => longshore_manifest::guess(&bytes).map(|media_type| (bytes, media_type)),
+            None => None,
+        };
+        if let Some((bytes, media_type)) = elsewhere {
+            match ask(Ask::Check(digest)).await {
+                Answer::Same => {
+                    let fetched = Fetched {
+                        bytes,
+                        media_type: Some(media_type.as_str().to_owned()),
+                        digest: Some(digest),
+                    };
+                    let held = self
+                        .keep_manifest(canonical.named(), digest, fetched)
+                        .await?;
+                    return Ok(Held {
+                        outcome: Outcome::Revalidated,
+                        ..held
+                    });
+                }
+                Answer::Refused(refusal) => return Err(refusal.into()),
+                Answer::Changed(_) | Answer::Body(_) => {}
+            }
+        }
+        match ask(Ask::Fetch).await {
+            Answer::Body(fetched) => {
+                let found = Digest::of(digest.algorithm(), &fetched.bytes);
+                if found != digest && known_by(&fetched) != digest {
+                    return Err(Error::Mismatch {
+                        expected: digest,
+                        found: format!("digest {found}"),
+                    });
+                }
+                self.keep_manifest(canonical.named(), digest, fetched).await
+            }
+            Answer::Refused(refusal) => Err(refusal.into()),
+            Answer::Same | Answer::Changed(_) => {
+                Err(misbehaved("no manifest came where one was asked for").into())
+            }
+        }
+    }
+}
