@@ -274,14 +274,18 @@ impl Job {
     }
 
     /// Writes one supply's bytes until it ends. What was hashed and written stays good when it ends badly.
+    ///
+    /// Receiving, writing and hashing go on at once, a batch apart: hashing alone takes longer than writing.
     async fn pump(
         &self,
-        ingest: Ingest,
+        mut ingest: Ingest,
         chunks: Chunks,
         size: Option<u64>,
     ) -> Result<(Ingest, Ended), Error> {
         let mut chunks = chunks.fuse();
         let mut promised = ingest.len();
+        let hasher = ingest.lend_hasher();
+        let mut hashing = spawn_blocking(move || hasher);
         let mut writing: JoinHandle<io::Result<Ingest>> = spawn_blocking(move || Ok(ingest));
         loop {
             let batch = next_batch(&mut chunks).await;
@@ -290,25 +294,35 @@ impl Job {
                 .map_err(io::Error::other)
                 .and_then(|wrote| wrote)
                 .map_err(|e| self.write_failed(e))?;
+            let mut hasher = hashing
+                .await
+                .map_err(|e| self.write_failed(io::Error::other(e)))?;
             let batch = match batch {
-                Ok(batch) if batch.is_empty() => return Ok((ingest, Ended::Done)),
-                Ok(batch) => batch,
-                Err(refusal) => return Ok((ingest, Ended::Refused(refusal))),
+                Ok(batch) if !batch.is_empty() => Arc::new(batch),
+                ended => {
+                    ingest.take_hasher(hasher);
+                    return Ok((ingest, ended.map_or_else(Ended::Refused, |_| Ended::Done)));
+                }
             };
             promised += batch.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
             if size.is_some_and(|size| promised > size) {
+                ingest.take_hasher(hasher);
                 return Ok((ingest, Ended::TooLong));
             }
+            let hashed = Arc::clone(&batch);
+            hashing = spawn_blocking(move || {
+                hashed.iter().for_each(|chunk| hasher.update(chunk));
+                hasher
+            });
             let fill = Arc::clone(&self.fill);
             writing = spawn_blocking(move || {
-                for chunk in &batch {
+                for chunk in batch.iter() {
                     let start = ingest.len();
                     ingest.append(chunk)?;
                     let end = ingest.len();
                     fill.progress
                         .send_modify(|progress| progress.landed.insert(start..end));
                 }
-                ingest.hash(&batch);
                 Ok(ingest)
             });
         }

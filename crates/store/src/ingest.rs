@@ -88,6 +88,18 @@ impl Ingest {
         }
     }
 
+    /// Hands the hasher out, so that one thread hashes while another one appends. Until it is back, nothing can be
+    /// committed: the bytes are not those of the hasher that is left.
+    pub(crate) fn lend_hasher(&mut self) -> Hasher {
+        let fresh = self.found().algorithm().hasher();
+        std::mem::replace(&mut self.hasher, fresh)
+    }
+
+    /// Takes the hasher back.
+    pub(crate) fn take_hasher(&mut self, hasher: Hasher) {
+        self.hasher = hasher;
+    }
+
     /// The digest of all bytes that were hashed.
     pub(crate) fn found(&self) -> Digest {
         self.hasher.clone().finish()
