@@ -41,21 +41,27 @@ pub(crate) async fn measure(extent: Extent) {
         }
         v1.registry().behave();
         ratios.sort_by(f64::total_cmp);
-        let what = format!("cold v1 manifest / its layers, {what}");
-        verdict(&what, ratios[ROUNDS / 2], 1.5, false);
+        let (what, ratio) = (
+            format!("cold v1 manifest / its layers, {what}"),
+            ratios[ROUNDS / 2],
+        );
+        match pace {
+            Some(_) => verdict(&what, ratio, 1.5, false),
+            None => println!("     {what}: {ratio:.2}"),
+        }
     }
     origin.image("library/bench", "1", &[1000, 2000, 3000]);
-    let mut rates = Vec::new();
-    for path in [
+    let paths = [
         "/v2/old.test/library/bench0false/manifests/1",
         "/v2/library/bench/manifests/1",
-    ] {
+    ];
+    // In turns: what else the machine does hits both.
+    let mut rates = [0.0; 2];
+    for round in 0..2 * ROUNDS {
+        let path = paths[round % 2];
         Connection::open(&proxy.host(), path).await.ask().await;
-        rates.push(
-            hammer(&proxy.host(), path, CONNECTIONS, extent.time)
-                .await
-                .0,
-        );
+        let (rate, _) = hammer(&proxy.host(), path, CONNECTIONS, extent.time).await;
+        rates[round % 2] += rate / ROUNDS as f64;
     }
     println!(
         "manifest by tag, requests/s: v1 {:.0}, other {:.0}",

@@ -105,10 +105,10 @@ impl Store {
         W: Future<Output = Result<Converted, Error>> + Send + 'static,
     {
         let store = &self.0;
-        if let Some(held) = store.made_before(document, format).await {
+        let wanted = (document.clone(), format);
+        if let Some(held) = store.made_before(&wanted).await {
             return Ok(held);
         }
-        let wanted = (document.clone(), format);
         let (flight, _) = store.conversions.join(&wanted, || {
             let (store, wanted, work) = (Arc::clone(store), wanted.clone(), make());
             async move {
@@ -261,16 +261,22 @@ impl Store {
 }
 
 impl Inner {
-    async fn made_before(&self, document: &Canonical, format: Format) -> Option<Held> {
+    async fn made_before(&self, wanted: &Wanted) -> Option<Held> {
+        let (document, format) = wanted;
         let named = document.named();
-        let key = layout::made(named, &document.digest(), format::as_str(format));
-        let manifest = match self.made.get(&(document.clone(), format)) {
+        let seen = self.made.get(wanted);
+        let manifest = match seen {
             Some(manifest) => manifest,
-            None => self.records.other::<MadeRecord>(key).await?.manifest,
+            None => {
+                let key = layout::made(named, &document.digest(), format::as_str(*format));
+                self.records.other::<MadeRecord>(key).await?.manifest
+            }
         };
         let canonical = Canonical::new(named.clone(), manifest);
         let (bytes, media_type) = self.load_known(&canonical).await?;
-        self.made.insert((document.clone(), format), manifest);
+        if seen.is_none() {
+            self.made.insert(wanted.clone(), manifest);
+        }
         Some(Held {
             bytes,
             media_type,
@@ -284,7 +290,7 @@ impl Inner {
         let document = Canonical::new(named.clone(), *document);
         let mut made = Vec::new();
         for format in [Format::Schema2, Format::Oci] {
-            if let Some(held) = self.made_before(&document, format).await {
+            if let Some(held) = self.made_before(&(document.clone(), format)).await {
                 made.push((held.bytes, held.media_type));
             }
         }
