@@ -6,7 +6,7 @@
 stand_in() { [[ ${E2E_PROXY:-longshore} == registry ]]; }
 
 # proxy_start [LINE]...   the proxy with what its store holds; the lines are added to the [defaults] of its configuration,
-# $UPSTREAM_LINES to its docker.io, which is at $UPSTREAM_PORT if that is set.
+# $UPSTREAM_LINES to its docker.io, which is at $UPSTREAM_URL or on $UPSTREAM_PORT if one is set.
 proxy_start() {
     proxy_stop
     if stand_in; then
@@ -19,7 +19,7 @@ $(store_lines)
 [defaults]
 $(printf '%s\n' "$@")
 [upstreams."docker.io"]
-endpoints = ["http://127.0.0.1:${UPSTREAM_PORT:-$GATE_PORT}"]
+endpoints = ["${UPSTREAM_URL:-http://127.0.0.1:${UPSTREAM_PORT:-$GATE_PORT}}"]
 ${UPSTREAM_LINES:-}
 [upstreams."up.test"]
 endpoints = ["http://127.0.0.1:$GATE_PORT"]
