@@ -53,11 +53,8 @@ impl Proxy {
         let id = asked.at.upstream;
         let policy = self.0.upstreams.policy(id)?;
         let deadline = Instant::now() + policy.answer_within;
-        let converter = self.converter(id, canonical.named())?;
-        let ask = converter
-            .upstream
-            .clone()
-            .ask_blob(canonical.clone(), &converter);
+        let upstream = self.0.upstreams.find(id, canonical.named())?;
+        let ask = upstream.ask_blob(canonical.clone(), self.converter(&upstream, policy));
         let from_start = range.is_none_or(|range| range.start() == Some(0));
         let opening = self.0.store.blob(canonical, from_start, policy, ask);
         let blob = timeout_at(deadline, opening).await.map_err(timed_out)??;
@@ -76,11 +73,8 @@ impl Proxy {
     ) -> Result<(Option<u64>, Outcome), Error> {
         let id = asked.at.upstream;
         let policy = self.0.upstreams.policy(id)?;
-        let converter = self.converter(id, canonical.named())?;
-        let ask = converter
-            .upstream
-            .clone()
-            .ask_blob(canonical.clone(), &converter);
+        let upstream = self.0.upstreams.find(id, canonical.named())?;
+        let ask = upstream.ask_blob(canonical.clone(), self.converter(&upstream, policy));
         let sizing = self.0.store.blob_size(canonical, policy, ask);
         Ok(timeout(policy.answer_within, sizing)
             .await

@@ -158,7 +158,7 @@ impl Converter {
     /// Looks into a layer whose digest is known, fetched like any blob.
     async fn held_layer(self, named: Named, digest: Digest) -> Result<LayerBlob, Error> {
         let canonical = Canonical::new(named, digest);
-        let ask = self.upstream.clone().ask_blob(canonical.clone(), &self);
+        let ask = self.upstream.ask_blob(canonical.clone(), self.clone());
         let blob = self.store.blob(&canonical, true, &self.policy, ask).await?;
         let mut reader = blob.read(0, None);
         let (mut unpacking, mut size) = (Unpacking::default(), 0);

@@ -23,12 +23,9 @@ impl Proxy {
     async fn held(&self, asked: &Asked<'_>, reference: Reference) -> Result<Held, Error> {
         let started = Instant::now();
         let id = asked.at.upstream;
-        let converter = self.converter(id, reference.named())?;
-        let ask = || {
-            let upstream = converter.upstream.clone();
-            upstream.ask_manifest(reference.clone(), &converter)
-        };
+        let upstream = self.0.upstreams.find(id, reference.named())?;
         let policy = self.0.upstreams.policy(id)?;
+        let ask = || upstream.ask_manifest(reference.clone(), self.converter(&upstream, policy));
         let held = self.0.store.manifest(&reference, policy, ask).await?;
         let Some(format) = format_for(asked.headers, &reference, &held.media_type) else {
             return Ok(held);
@@ -36,6 +33,7 @@ impl Proxy {
         let within = self.0.upstreams.convert_within(id)?;
         let within = within.saturating_sub(started.elapsed());
         let before = held.outcome;
+        let converter = self.converter(&upstream, policy);
         let made = converter.convert(reference.named(), held, format, within);
         let made = made.await?;
         // Its document may have been a hit while the rest had to be fetched, or the other way round.
@@ -51,13 +49,12 @@ fn serve(asked: Asked<'_>, held: Held) -> Response<Body> {
     let len = held.bytes.len() as u64;
     let content_type = HeaderValue::try_from(&*held.media_type)
         .unwrap_or(HeaderValue::from_static("application/octet-stream"));
-    let tag = etag(&held.digest.to_string());
-    let matches = asked
-        .headers
-        .get_all(IF_NONE_MATCH)
-        .iter()
-        .any(|value| if_none_match(Some(value.as_bytes()), &tag));
-    if matches {
+    let matches = || {
+        let tag = etag(&held.digest.to_string());
+        let mut tags = asked.headers.get_all(IF_NONE_MATCH).iter();
+        tags.any(|value| if_none_match(Some(value.as_bytes()), &tag))
+    };
+    if asked.headers.contains_key(IF_NONE_MATCH) && matches() {
         return content(
             asked,
             StatusCode::NOT_MODIFIED,

@@ -8,7 +8,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use longshore_reference::{Digest, Named};
-use longshore_store::{Outcome, Store};
+use longshore_store::{Outcome, Policy, Store};
 
 use crate::account::Account;
 use crate::body::Body;
@@ -16,11 +16,11 @@ use crate::config::RateLimitStatus;
 use crate::convert::Converter;
 use crate::error::{Error, told};
 use crate::metrics::Metrics;
-use crate::names::{Names, UpstreamId};
+use crate::names::Names;
 use crate::range::content_range_unsatisfied;
 use crate::readiness::Readiness;
 use crate::route::{self, At, Route};
-use crate::upstreams::Upstreams;
+use crate::upstreams::{Upstream, Upstreams};
 
 /// Answers requests. Cheap to clone.
 #[derive(Clone)]
@@ -127,13 +127,13 @@ impl Proxy {
         }
     }
 
-    /// What the questions about a repository's content are answered with.
-    pub(crate) fn converter(&self, id: UpstreamId, named: &Named) -> Result<Converter, Error> {
-        Ok(Converter {
+    /// What the questions about content are answered with, where there are any: a hit asks none.
+    pub(crate) fn converter(&self, upstream: &Upstream, policy: &Policy) -> Converter {
+        Converter {
             store: self.0.store.clone(),
-            upstream: self.0.upstreams.find(id, named)?,
-            policy: self.0.upstreams.policy(id)?.clone(),
-        })
+            upstream: upstream.clone(),
+            policy: policy.clone(),
+        }
     }
 
     fn refuse(&self, account: Account, refusal: route::Refusal) -> Response<Body> {

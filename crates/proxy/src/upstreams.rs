@@ -154,8 +154,8 @@ impl Upstreams {
 
 impl Upstream {
     /// Asks about a manifest.
-    pub(crate) fn ask_manifest(self, reference: Reference, converter: &Converter) -> AskManifest {
-        let asked = Arc::new((self.puller, reference, converter.clone()));
+    pub(crate) fn ask_manifest(&self, reference: Reference, converter: Converter) -> AskManifest {
+        let asked = Arc::new((self.puller.clone(), reference, converter));
         Arc::new(move |ask| {
             let asked = Arc::clone(&asked);
             Box::pin(async move {
@@ -197,8 +197,8 @@ impl Upstream {
     }
 
     /// Asks about a blob.
-    pub(crate) fn ask_blob(self, canonical: Canonical, converter: &Converter) -> AskBlob {
-        let asked = Arc::new((self.puller, canonical, converter.clone()));
+    pub(crate) fn ask_blob(&self, canonical: Canonical, converter: Converter) -> AskBlob {
+        let asked = Arc::new((self.puller.clone(), canonical, converter));
         Arc::new(move |ask| {
             let asked = Arc::clone(&asked);
             Box::pin(async move {

@@ -34,20 +34,8 @@ impl Inner {
         let media_type = media_type_of(media_type.as_deref(), &bytes);
         let stored = Digest::of(digest.algorithm(), &bytes);
         if self.manifests.get(&stored).is_none() {
-            let content = bytes.clone();
-            let kept = self.local.run(move |local| {
-                if local.open_blob(&stored)?.is_some() {
-                    return Ok(None);
-                }
-                let mut ingest = Ingest::start(local, stored)?;
-                ingest.append(&content)?;
-                ingest.hash(&[content]);
-                ingest.commit().map(Some)
-            });
-            match kept.await {
-                Ok(Some(size)) => self.committed(stored, size),
-                Ok(None) => {}
-                Err(cause) => tracing::error!(%digest, %cause, "manifest could not be kept"),
+            if let Err(cause) = self.keep_whole(stored, bytes.clone()).await {
+                tracing::error!(%digest, %cause, "manifest could not be kept");
             }
             self.manifests.insert(stored, bytes.clone());
         }
@@ -61,6 +49,27 @@ impl Inner {
             digest,
             outcome: Outcome::Miss,
         })
+    }
+
+    /// Keeps a blob that is whole in memory.
+    pub(crate) async fn keep_whole(
+        self: &Arc<Self>,
+        digest: Digest,
+        bytes: Bytes,
+    ) -> std::io::Result<()> {
+        let kept = self.local.run(move |local| {
+            if local.open_blob(&digest)?.is_some() {
+                return Ok(None);
+            }
+            let mut ingest = Ingest::start(local, digest)?;
+            ingest.append(&bytes)?;
+            ingest.hash(&[bytes]);
+            ingest.commit().map(Some)
+        });
+        if let Some(size) = kept.await? {
+            self.committed(digest, size);
+        }
+        Ok(())
     }
 
     /// A manifest's bytes: memory, local tier, bucket. What is read into memory is verified once more: disks decay.

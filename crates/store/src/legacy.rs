@@ -22,9 +22,8 @@ use crate::manifest::{Held, misbehaved};
 use crate::outcome::Outcome;
 use crate::records::ContentRecord;
 use crate::store::{Inner, Store};
+use crate::supply::next_batch;
 
-/// Bytes of a layer that are written at once.
-const WRITTEN_AT_ONCE: usize = 256 << 10;
 /// How long a layer waits for its turn among the fills.
 const PERMIT_WITHIN: Duration = Duration::from_secs(60);
 
@@ -202,18 +201,12 @@ impl Store {
         let mut landing = (begun.await.map_err(failed)?, tap);
         let mut chunks = source.chunks.fuse();
         loop {
-            let (mut batch, mut len) = (Vec::new(), 0);
-            while len < WRITTEN_AT_ONCE
-                && let Some(chunk) = chunks.next().await
-            {
-                let chunk: Bytes = chunk?;
-                len += chunk.len();
-                batch.push(chunk);
-            }
+            let batch = next_batch(&mut chunks).await?;
             if batch.is_empty() {
                 break;
             }
-            if size.is_some_and(|size| landing.0.len() + len as u64 > size) {
+            let len = batch.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+            if size.is_some_and(|size| landing.0.len() + len > size) {
                 return Err(misbehaved("a layer is longer than it was said to be").into());
             }
             let (mut ingest, mut tap) = landing;
@@ -307,7 +300,17 @@ impl Inner {
             media_type,
         } = made;
         let digest = Digest::sha256(&manifest);
-        let config_digest = self.keep_bytes(config.clone()).await?;
+        let config_digest = Digest::sha256(&config);
+        let failed = |cause| {
+            Error::local(
+                "keep",
+                std::path::Path::new(&config_digest.to_string()),
+                cause,
+            )
+        };
+        self.keep_whole(config_digest, config.clone())
+            .await
+            .map_err(failed)?;
         let fetched = Fetched {
             bytes: manifest,
             media_type: Some(media_type.as_str().to_owned()),
@@ -339,25 +342,6 @@ impl Inner {
         self.records.put_other(key, &record).await;
         self.made.insert(wanted.clone(), digest);
         Ok(held)
-    }
-
-    /// Keeps a small blob.
-    async fn keep_bytes(self: &Arc<Self>, bytes: Bytes) -> Result<Digest, Error> {
-        let digest = Digest::sha256(&bytes);
-        let kept = self.local.run(move |local| {
-            if local.open_blob(&digest)?.is_some() {
-                return Ok(None);
-            }
-            let mut ingest = Ingest::start(local, digest)?;
-            ingest.append(&bytes)?;
-            ingest.hash(&[bytes]);
-            ingest.commit().map(Some)
-        });
-        let failed = |cause| Error::local("keep", std::path::Path::new(&digest.to_string()), cause);
-        if let Some(size) = kept.await.map_err(failed)? {
-            self.committed(digest, size);
-        }
-        Ok(digest)
     }
 }
 
