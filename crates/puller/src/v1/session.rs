@@ -19,7 +19,11 @@ use url::Url;
 use super::{ask::Get, cookies::Cookies, ping::Ping};
 use crate::{
     Error, Event, Kind,
-    auth::{credentials::Means, keyring::Sought, realm},
+    auth::{
+        credentials::{Login, Means},
+        keyring::Sought,
+        realm,
+    },
     classify::Role,
     endpoint::Contact,
     error::Fault,
@@ -194,28 +198,40 @@ impl Inner {
         Ok((session, false))
     }
 
-    /// Asks the index where the repository is, and for a token.
+    /// Asks the index where the repository is, and for a token. A password that it does not accept is our own failure:
+    /// it is asked without, and the password left alone for a while, as some registries lock an account that keeps trying.
     async fn open_v1(&self, contact: &Contact, repository: &str) -> Result<Session, Failure> {
         let ping = self.ping_v1(contact).await?;
         let login = self.login_v1(contact, repository).await;
-        let has_login = login.is_some();
-        match self.open_v1_with(contact, repository, ping, login).await {
-            Err(Failure {
-                error: rejected @ Error::Rejected { .. },
-                own,
-            }) if has_login => {
-                self.rejected(contact);
-                let opened = self.open_v1_with(contact, repository, ping, None).await;
-                opened.map_err(|failure| match failure.error {
-                    Error::Denied { .. } | Error::Unknown { .. } => Failure {
-                        error: rejected,
-                        own,
-                    },
-                    _ => failure,
-                })
+        let Some((login, header)) = login.and_then(|login| Some((login.id, login.header?))) else {
+            return self.open_v1_with(contact, repository, ping, None).await;
+        };
+        if !contact.has_rejected(&login, Instant::now()) {
+            match self
+                .open_v1_with(contact, repository, ping, Some(header))
+                .await
+            {
+                Err(Failure {
+                    error: Error::Rejected { .. },
+                    ..
+                }) => {
+                    contact.reject(login, Instant::now());
+                    self.rejected(contact);
+                }
+                opened => return opened,
             }
-            opened => opened,
         }
+        let opened = self.open_v1_with(contact, repository, ping, None).await;
+        opened.map_err(|failure| match failure.error {
+            Error::Denied { endpoint, .. } | Error::Unknown { endpoint, .. } => Failure {
+                error: Error::Rejected {
+                    endpoint,
+                    source: None,
+                },
+                own: failure.own,
+            },
+            error => Failure { error, ..failure },
+        })
     }
 
     async fn open_v1_with(
@@ -261,16 +277,14 @@ impl Inner {
     }
 
     /// Protocol v1 knows Basic alone, and a token for a token endpoint is no password.
-    async fn login_v1(&self, contact: &Contact, repository: &str) -> Option<HeaderValue> {
+    async fn login_v1(&self, contact: &Contact, repository: &str) -> Option<Login> {
         let sought = Sought {
             endpoint: contact.host(),
             upstream: (contact.role == Role::Origin).then_some(self.name.as_str()),
             repository,
         };
         match contact.credentials.as_ref()?.login(sought, None).await {
-            Ok(login) => login
-                .filter(|login| login.means() == Means::Password)
-                .and_then(|login| login.header),
+            Ok(login) => login.filter(|login| login.means() == Means::Password),
             Err(error) => {
                 tracing::warn!(upstream = %self.name, endpoint = %contact.host(), %error, "credentials unreadable, asking anonymously");
                 self.observe(Event::CredentialsRejected);

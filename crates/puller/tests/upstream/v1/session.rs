@@ -149,6 +149,14 @@ async fn a_password_that_is_not_accepted_is_our_own_failure() {
             false => assert!(matches!(result, Err(Error::Rejected { .. })), "{result:?}"),
         }
         assert_eq!(server.count("app/images"), 2);
+        // For a while the password is left alone. What is not seen without it may be there for it.
+        let again = upstream.manifest(&tagged("library/other:1")).await;
+        assert!(matches!(again, Err(Error::Rejected { .. })), "{again:?}");
+        let requests = server.requests();
+        let tried = requests
+            .iter()
+            .filter(|s| s.header("authorization").is_some());
+        assert_eq!(tried.count(), 1);
     }
 }
 
