@@ -15,6 +15,16 @@ use crate::{
 };
 
 /// The generation of image to make; see [`image`].
+///
+/// ```
+/// use longshore_manifest::{MediaType, convert::{self, Format, V1Layer}};
+///
+/// let layer = V1Layer { v1_json: br#"{"os":"linux"}"#, blob: None };
+/// let made = |format| convert::image(format, &[layer]).map(|made| made.media_type);
+/// assert_eq!(made(Format::Schema2)?, MediaType::Schema2);
+/// assert_eq!(made(Format::Oci)?, MediaType::OciManifest);
+/// # Ok::<(), longshore_manifest::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     /// Docker image manifest version 2, schema 2.
@@ -24,6 +34,16 @@ pub enum Format {
 }
 
 /// A layer, downloaded and unpacked; see [`image`].
+///
+/// ```
+/// use longshore_manifest::{DiffId, convert::LayerBlob};
+/// use longshore_reference::Digest;
+///
+/// // A plain tar is its own inside.
+/// let digest = Digest::sha256(b"tar");
+/// let blob = LayerBlob { digest, size: 3, diff_id: DiffId::new(digest), gzipped: false };
+/// assert_eq!(blob.diff_id.digest(), blob.digest);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LayerBlob {
     /// Digest of the blob.
@@ -37,6 +57,16 @@ pub struct LayerBlob {
 }
 
 /// A v1 image and the layer it added; see [`image`].
+///
+/// ```
+/// use longshore_manifest::{Manifest, convert::{self, Format, V1Layer}};
+///
+/// // One that changed no file has no layer.
+/// let step = V1Layer { v1_json: br#"{"os":"linux"}"#, blob: None };
+/// let made = convert::image(Format::Oci, &[step])?;
+/// assert_eq!(Manifest::decode(None, made.manifest)?.layers().count(), 0);
+/// # Ok::<(), longshore_manifest::Error>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct V1Layer<'a> {
     /// The v1 image as JSON.
@@ -46,6 +76,15 @@ pub struct V1Layer<'a> {
 }
 
 /// An image that was made from an older one; see [`image`].
+///
+/// ```
+/// use longshore_manifest::{ImageConfig, convert::{self, Format, V1Layer}};
+///
+/// let step = V1Layer { v1_json: br#"{"os":"linux","architecture":"arm"}"#, blob: None };
+/// let made = convert::image(Format::Schema2, &[step])?;
+/// assert_eq!(&*ImageConfig::decode(&made.config)?.platform().architecture, "arm");
+/// # Ok::<(), longshore_manifest::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Converted {
     /// The configuration; its digest is the image's id.

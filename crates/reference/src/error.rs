@@ -74,6 +74,12 @@ impl fmt::Display for Error {
 ///
 /// Go's `ErrDigestInvalidFormat` of the reference library and its `reference … has no name` have no counterpart: only a
 /// valid [`Digest`](crate::Digest) can be attached to a name, and no reference without a name passes the grammar.
+///
+/// ```
+/// use longshore_reference::{ErrorKind, Reference};
+///
+/// assert_eq!(Reference::parse("a b").unwrap_err().kind(), ErrorKind::InvalidFormat);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ErrorKind {
     /// Not a reference by the grammar (`ErrReferenceInvalidFormat`).

@@ -14,6 +14,15 @@ pub const IMAGES_MAX: usize = 1024;
 
 /// The id of a v1 image: 64 lower-case hexadecimal digits. It was chosen by who pushed the image and says nothing of
 /// its content.
+///
+/// ```
+/// use longshore_manifest::v1::ImageId;
+///
+/// let id = ImageId::parse(&"ab".repeat(32))?;
+/// assert_eq!(id.digest().to_string(), format!("sha256:{id}"));
+/// assert!(ImageId::parse("latest").is_err());
+/// # Ok::<(), longshore_manifest::Error>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ImageId {
     hex: Box<str>,
