@@ -28,8 +28,8 @@ YAML
     wait_for 20 "the registry to listen" listening "$REGISTRY_PORT"
 }
 
-# tls_case STATUS ENDPOINT [LINE]...   what a client hears when docker.io is at ENDPOINT, which stands for the port too.
-tls_case() {
+# tls_answers STATUS ENDPOINT [LINE]...   what a client hears when docker.io is at ENDPOINT, which stands for the port too.
+tls_answers() {
     local status=$1
     UPSTREAM_URL=${2//PORT/$REGISTRY_PORT}
     shift 2
@@ -44,14 +44,14 @@ tls_case() {
     stop registry
 }
 
-tls_ca_case() { REGISTRY_KIND=tls tls_case 200 https://127.0.0.1:PORT 'ca = "WORK/tls/ca.pem"'; }
-tls_unknown_case() { REGISTRY_KIND=tls tls_case 502 https://127.0.0.1:PORT; }
+tls_ca_case() { REGISTRY_KIND=tls tls_answers 200 https://127.0.0.1:PORT 'ca = "WORK/tls/ca.pem"'; }
+tls_unknown_case() { REGISTRY_KIND=tls tls_answers 502 https://127.0.0.1:PORT; }
 # 127.0.0.0/8 is insecure without a word: TLS is spoken, the certificate not looked at.
-tls_insecure_case() { REGISTRY_KIND=tls tls_case 200 127.0.0.1:PORT; }
+tls_insecure_case() { REGISTRY_KIND=tls tls_answers 200 127.0.0.1:PORT; }
 # TLS is not spoken there: it is asked in plain.
-tls_plain_case() { REGISTRY_KIND=plain tls_case 200 127.0.0.1:PORT; }
+tls_plain_case() { REGISTRY_KIND=plain tls_answers 200 127.0.0.1:PORT; }
 # Told to speak TLS, we never speak plain.
-tls_downgrade_case() { REGISTRY_KIND=plain tls_case 502 https://127.0.0.1:PORT; }
+tls_downgrade_case() { REGISTRY_KIND=plain tls_answers 502 https://127.0.0.1:PORT; }
 
 for what in ca unknown insecure plain downgrade; do
     add_case "tls/$what" "tls_${what}_case"
