@@ -193,6 +193,15 @@ async fn tags_are_listed_as_v2_lists_them() {
         let body: Value = serde_json::from_slice(&read.body).unwrap();
         assert_eq!(body["name"], "library/app");
         assert_eq!(body["tags"], serde_json::json!(["0.9", "1"]), "{api}");
+        let first = proxy
+            .client()
+            .read(&format!("{PREFIX}/tags/list?n=1"))
+            .await;
+        assert_eq!(
+            first.header("link"),
+            Some(&*format!("<{PREFIX}/tags/list?last=0.9&n=1>; rel=\"next\"")),
+            "{api}"
+        );
         let read = proxy
             .client()
             .read("/v2/old.test/library/none/tags/list")

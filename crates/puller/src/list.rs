@@ -31,7 +31,7 @@ pub struct Passed {
 
 impl Upstream {
     /// The tags of a repository, one page; `query` (such as `n=100&last=x`) is passed on. A v1 registry knows no pages:
-    /// its tags come all at once, sorted, in the form of v2.
+    /// they are cut from its whole list, in the form and the order of v2.
     ///
     /// # Errors
     /// As [`manifest`](Self::manifest).
@@ -41,7 +41,7 @@ impl Upstream {
             let object = "/tags/list".to_owned();
             let result = match version {
                 Version::V2 => self.pass(named, Kind::Tags, object, query, None).await,
-                Version::V1 => self.tags_v1(named).await,
+                Version::V1 => self.tags_v1(named, query).await,
             };
             if let Some(end) = fallback.told(version, result) {
                 return end;

@@ -8,11 +8,9 @@ mod cookies;
 pub(crate) mod layer;
 pub(crate) mod ping;
 pub(crate) mod session;
+mod tags;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -21,13 +19,13 @@ use longshore_manifest::{
     v1::{Ancestry, IMAGES_MAX, ImageId},
 };
 use longshore_reference::{Algorithm, Digest, Named, Tagged};
-use serde::Deserialize;
 use tokio::task::JoinSet;
 use url::Url;
 
 use self::{
     ask::Get,
     session::{Facts, Session},
+    tags::Tags,
 };
 use crate::{
     Error, Fetched, Head, Kind, Passed, Upstream,
@@ -151,17 +149,11 @@ impl Upstream {
         }
     }
 
-    pub(crate) async fn tags_v1(&self, named: &Named) -> Result<Passed, Error> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Tags {
-            Map(BTreeMap<String, serde::de::IgnoredAny>),
-            List(Vec<Item>),
-        }
-        #[derive(Deserialize)]
-        struct Item {
-            name: String,
-        }
+    pub(crate) async fn tags_v1(
+        &self,
+        named: &Named,
+        query: Option<&str>,
+    ) -> Result<Passed, Error> {
         let path = format!("repositories/{}/tags", named.path());
         let mut visits = Visits::new(self, named);
         loop {
@@ -175,17 +167,7 @@ impl Upstream {
             match tags {
                 Ok(tags) => {
                     visits.succeeded(&visit);
-                    let tags: BTreeSet<String> = match tags {
-                        Tags::Map(map) => map.into_keys().collect(),
-                        Tags::List(list) => list.into_iter().map(|item| item.name).collect(),
-                    };
-                    let list = serde_json::json!({ "name": named.path(), "tags": tags });
-                    return Ok(Passed {
-                        bytes: list.to_string().into(),
-                        content_type: Some("application/json".to_owned()),
-                        link: None,
-                        headers: HeaderMap::new(),
-                    });
+                    return Ok(tags.page(named.path(), query));
                 }
                 Err(failure) => visits.failed(&visit, failure),
             }
