@@ -190,6 +190,16 @@ impl Proxy {
         files
     }
 
+    /// The files that are too large to be records: they hold bytes of content.
+    #[must_use]
+    pub fn content_files(&self) -> Vec<PathBuf> {
+        let large = |file: &PathBuf| {
+            let metadata = self.store.join(file).metadata();
+            metadata.is_ok_and(|file| file.len() > RECORD_BYTES)
+        };
+        self.files().into_iter().filter(large).collect()
+    }
+
     /// Whether the store keeps a blob or manifest under this digest (`sha256:<hex>`).
     #[must_use]
     pub fn keeps(&self, digest: &str) -> bool {
@@ -388,4 +398,6 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 /// Between two looks at something that cannot tell when it changes.
+/// No record is larger.
+const RECORD_BYTES: u64 = 4096;
 const POLL: Duration = Duration::from_millis(10);
