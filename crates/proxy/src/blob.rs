@@ -13,7 +13,7 @@ use crate::range::{self, Multipart, Range, Resolved, Span};
 
 impl Proxy {
     pub(crate) async fn blob(&self, asked: Asked<'_>, canonical: Canonical) -> Response<Body> {
-        let tag = etag(&canonical.digest().to_string());
+        let tag = etag(&canonical.digest());
         let mut tags = asked.headers.get_all(IF_NONE_MATCH).iter();
         let unmodified = tags.any(|value| range::if_none_match(Some(value.as_bytes()), &tag));
         match wanted(asked.headers, &tag) {
@@ -141,7 +141,7 @@ fn serve(asked: Asked<'_>, canonical: &Canonical, blob: Blob, part: Part) -> Res
             insert(
                 response.headers_mut(),
                 CONTENT_RANGE,
-                &span.content_range(size),
+                span.content_range(size),
             );
             response
         }
@@ -150,7 +150,7 @@ fn serve(asked: Asked<'_>, canonical: &Canonical, blob: Blob, part: Part) -> Res
             let body = Body::parts(blob, multipart);
             let mut response =
                 respond(asked, StatusCode::PARTIAL_CONTENT, canonical, outcome, body);
-            insert(response.headers_mut(), CONTENT_TYPE, &content_type);
+            insert(response.headers_mut(), CONTENT_TYPE, content_type);
             sized(&mut response, len);
             response
         }

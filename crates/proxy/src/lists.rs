@@ -87,7 +87,7 @@ fn pass(asked: Asked<'_>, passed: Passed, content_type: &'static str) -> Respons
         .as_deref()
         .and_then(|link| next_page(link, asked.path, asked.at.ns.as_ref()))
     {
-        insert(headers, LINK, &link);
+        insert(headers, LINK, link);
     }
     close_account(&mut response, asked.account, Some(Outcome::Bypass));
     sized(&mut response, len);

@@ -50,7 +50,7 @@ fn serve(asked: Asked<'_>, held: Held) -> Response<Body> {
     let content_type = HeaderValue::try_from(&*held.media_type)
         .unwrap_or(HeaderValue::from_static("application/octet-stream"));
     let matches = || {
-        let tag = etag(&held.digest.to_string());
+        let tag = etag(&held.digest);
         let mut tags = asked.headers.get_all(IF_NONE_MATCH).iter();
         tags.any(|value| if_none_match(Some(value.as_bytes()), &tag))
     };

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST, RETRY_AFTER,
 };
@@ -171,7 +172,7 @@ fn failure(account: Account, error: &Error, limited: RateLimitStatus) -> Respons
         headers.insert(RETRY_AFTER, secs.into());
     }
     if let Error::Unsatisfiable { size } = error {
-        insert(headers, CONTENT_RANGE, &content_range_unsatisfied(*size));
+        insert(headers, CONTENT_RANGE, content_range_unsatisfied(*size));
     }
     account.refused(error, told.status);
     close_account(&mut response, account, None);
@@ -191,9 +192,10 @@ pub(crate) fn content(
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);
-    let digest = digest.to_string();
-    insert(headers, ETAG, &etag(&digest));
-    insert(headers, DIGEST, &digest);
+    // Both values are pieces of one text.
+    let tag = Bytes::from(etag(digest));
+    insert(headers, DIGEST, tag.slice(1..tag.len() - 1));
+    insert(headers, ETAG, tag);
     if let Some(ns) = asked.at.ns {
         headers.insert(NAMESPACE, ns);
     }
@@ -214,13 +216,14 @@ pub(crate) fn sized(response: &mut Response<Body>, len: u64) {
 }
 
 /// The tag of content: its digest in quotes.
-pub(crate) fn etag(digest: &str) -> String {
-    format!("\"{digest}\"")
+pub(crate) fn etag(digest: &Digest) -> String {
+    let (algorithm, hex) = (digest.algorithm().as_str(), digest.hex());
+    ["\"", algorithm, ":", &hex, "\""].concat()
 }
 
 /// Inserts a value that is known to be one; anything else is left out.
-pub(crate) fn insert(headers: &mut HeaderMap, name: HeaderName, value: &str) {
-    if let Ok(value) = HeaderValue::try_from(value) {
+pub(crate) fn insert(headers: &mut HeaderMap, name: HeaderName, value: impl Into<Bytes>) {
+    if let Ok(value) = HeaderValue::from_maybe_shared(value.into()) {
         headers.insert(name, value);
     }
 }
