@@ -73,12 +73,7 @@ pub(crate) fn next(error: &Error, role: Role) -> Next {
 pub(crate) fn asks_v1(error: &Error) -> bool {
     match error {
         Error::Unknown { .. } => true,
-        Error::Denied { detail, .. } => {
-            let code = detail
-                .as_deref()
-                .and_then(|detail| detail.split(':').next());
-            code.is_none_or(|code| code == "UNAUTHORIZED")
-        }
+        Error::Denied { unauthorized, .. } => *unauthorized,
         Error::Unreachable { reason, .. } => {
             matches!(reason, Reason::Connect | Reason::Tls | Reason::Lost)
         }
@@ -115,12 +110,24 @@ pub(crate) fn is_no_answer(error: &Error) -> bool {
     }
 }
 
+/// Whether an error tells nothing of what is there: nobody could be asked.
+pub(crate) fn is_trouble(error: &Error) -> bool {
+    is_no_answer(error) || matches!(error, Error::Unreachable { .. } | Error::Limited { .. })
+}
+
 /// Whether a later error is told instead of the one that is kept: the last one is, but what is not supported hides no
-/// real error, and neither does the error of something that does not even speak the protocol.
+/// real error, and neither does the error of something that does not even speak the protocol. That nothing is known is
+/// no answer where somebody else could not be asked.
 pub(crate) fn replaces(kept: &Error, later: &Error, speaks: bool) -> bool {
     match (kept, later) {
         (Error::NotSupported { .. }, _) => true,
         (_, Error::NotSupported { .. }) => false,
+        (
+            Error::Unknown {
+                confirmed: false, ..
+            },
+            later,
+        ) if is_trouble(later) => true,
         _ => speaks,
     }
 }
@@ -252,6 +259,14 @@ impl Reply {
     /// that this is a v2 registry.
     pub(crate) fn leaves_v2_open(&self) -> bool {
         self.has(&OPEN_CODES)
+    }
+
+    /// Whether the registry wants to know who asks, and does not forbid it: its first code, else the status.
+    pub(crate) fn says_unauthorized(&self, status: StatusCode) -> bool {
+        let code = self.codes.first();
+        code.map_or(status == StatusCode::UNAUTHORIZED, |code| {
+            code == "UNAUTHORIZED"
+        })
     }
 
     /// Whether any registry code is there.

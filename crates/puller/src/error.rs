@@ -26,6 +26,8 @@ pub enum Error {
         endpoint: Arc<str>,
         /// Code and message the registry gave, shortened.
         detail: Option<Arc<str>>,
+        /// It wants to know who asks (401, or the code `UNAUTHORIZED`); else it forbids it.
+        unauthorized: bool,
     },
     /// The configured credentials were not accepted (or not readable), and asking anonymously did not help.
     #[error("credentials for {endpoint} were rejected")]

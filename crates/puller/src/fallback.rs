@@ -4,7 +4,7 @@ use std::fmt;
 
 use longshore_reference::{Canonical, Named};
 
-use crate::{Error, Upstream, classify, lookup::Version};
+use crate::{Error, Upstream, classify, lookup::Version, tries::is_resting};
 
 /// The versions of the protocol one call is made in, one after the other.
 ///
@@ -71,7 +71,9 @@ impl<'a> Fallback<'a> {
             Err(error) => error,
         };
         let name = self.upstream.name();
-        if version == Version::V2 && !classify::asks_v1(&error) {
+        // One that rests may be known to speak v1 alone.
+        let asks_v1 = classify::asks_v1(&error) || (is_resting(&error) && self.speaks_v1());
+        if version == Version::V2 && !asks_v1 {
             tracing::debug!(upstream = %name, %error, "not continuing with error");
             return Some(Err(error));
         }
@@ -106,10 +108,9 @@ impl<'a> Fallback<'a> {
         v1.all(|index| inner.contacts.get(index).is_some_and(|c| c.is_silent()))
     }
 
-    /// Nobody speaks v1 there. Where nothing answered at all that is not known.
+    /// Nobody speaks v1 there. Where nothing answered, or what is in trouble, that is not known.
     fn silence(&self, error: &Error) {
-        let no_answer = |error: &Error| classify::is_no_answer(error);
-        if no_answer(error) && self.error.as_ref().is_none_or(no_answer) {
+        if classify::is_trouble(error) {
             return;
         }
         let inner = &self.upstream.inner;

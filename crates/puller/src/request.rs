@@ -126,7 +126,7 @@ impl Inner {
             return Err(self.failure(contact, ask, &session, refused));
         }
         Err(Failure {
-            error: self.denied(contact, &session, None),
+            error: self.denied(contact, &session, None, true),
             own: true,
         })
     }
@@ -242,7 +242,9 @@ impl Inner {
         let endpoint = || Arc::clone(contact.host());
         let error = match classify::meaning(status, &reply) {
             // What the anonymous client does not see may be there for the credentials.
-            Meaning::Unknown { .. } if session.rejected => self.denied(contact, session, None),
+            Meaning::Unknown { .. } if session.rejected => {
+                self.denied(contact, session, None, false)
+            }
             Meaning::Unknown { confirmed } => Error::Unknown {
                 endpoint: endpoint(),
                 confirmed,
@@ -251,7 +253,10 @@ impl Inner {
             Meaning::Denied if !own && !reply.has_code() => {
                 Error::misbehaved(contact.host(), Fault::Status(status.as_u16()))
             }
-            Meaning::Denied => self.denied(contact, session, reply.detail()),
+            Meaning::Denied => {
+                let unauthorized = reply.says_unauthorized(status);
+                self.denied(contact, session, reply.detail(), unauthorized)
+            }
             Meaning::Limited => {
                 let retry_after = limit::retry_after(&headers, SystemTime::now());
                 if own {

@@ -240,7 +240,8 @@ impl Drop for Tries<'_> {
     }
 }
 
-fn is_resting(error: &Error) -> bool {
+/// Whether it was left alone, as it failed too often.
+pub(crate) fn is_resting(error: &Error) -> bool {
     matches!(
         error,
         Error::Unreachable {

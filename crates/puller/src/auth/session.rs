@@ -146,7 +146,7 @@ impl Inner {
                 }
                 Err(Refusal::Refused) => {
                     return Err(Failure {
-                        error: self.denied(contact, session, None),
+                        error: self.denied(contact, session, None, true),
                         own: false,
                     });
                 }
@@ -327,6 +327,7 @@ impl Inner {
         contact: &Contact,
         session: &Session,
         detail: Option<Arc<str>>,
+        unauthorized: bool,
     ) -> Error {
         let endpoint = Arc::clone(contact.host());
         match session.rejected {
@@ -340,7 +341,17 @@ impl Inner {
                 let detail = parts.join("; ");
                 let detail = (!detail.is_empty())
                     .then(|| without_echo(detail, session.shown.as_ref()).into());
-                Error::Denied { endpoint, detail }
+                // What a challenge complains of comes before the body's errors.
+                let unauthorized = match session.complaint.as_deref() {
+                    Some(complaint) if complaint.starts_with("invalid_token") => true,
+                    Some(complaint) if complaint.starts_with("insufficient_scope") => false,
+                    _ => unauthorized,
+                };
+                Error::Denied {
+                    endpoint,
+                    detail,
+                    unauthorized,
+                }
             }
         }
     }

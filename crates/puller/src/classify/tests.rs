@@ -14,6 +14,15 @@ fn unreachable(reason: Reason) -> Error {
     }
 }
 
+fn unusable() -> Error {
+    let bytes = bytes::Bytes::from_static(b"no manifest");
+    let source = longshore_manifest::Manifest::decode(None, bytes).unwrap_err();
+    Error::Unusable {
+        endpoint: endpoint(),
+        source: source.into(),
+    }
+}
+
 fn not_supported() -> Error {
     Error::NotSupported {
         upstream: "r.example".into(),
@@ -50,7 +59,9 @@ fn table() -> Vec<(Error, Next, Next)> {
         (misbehaved(Fault::Status(418)), Endpoint, Endpoint),
         (Error::Unknown { endpoint: endpoint(), confirmed: true }, Endpoint, Stop),
         (Error::Unknown { endpoint: endpoint(), confirmed: false }, Endpoint, Stop),
-        (Error::Denied { endpoint: endpoint(), detail: None }, Endpoint, Stop),
+        (Error::Denied { endpoint: endpoint(), detail: None, unauthorized: true }, Endpoint, Stop),
+        (Error::Denied { endpoint: endpoint(), detail: None, unauthorized: false }, Endpoint, Stop),
+        (unusable(), Endpoint, Endpoint),
         (Error::Rejected { endpoint: endpoint(), source: None }, Endpoint, Stop),
         (not_supported(), Endpoint, Endpoint),
         (Error::Reserved { name: "scratch".into() }, Stop, Stop),
@@ -81,18 +92,16 @@ fn each_row_of_the_table() {
 #[rustfmt::skip]
 fn each_row_of_the_tables_of_v1() {
     use Next::{Endpoint, Stop};
-    let denied = |detail: Option<&str>| Error::Denied { endpoint: endpoint(), detail: detail.map(Into::into) };
+    let denied = |unauthorized| Error::Denied { endpoint: endpoint(), detail: None, unauthorized };
     let unknown = |confirmed| Error::Unknown { endpoint: endpoint(), confirmed };
     let misbehaved = |fault| Error::misbehaved(&endpoint(), fault);
     let timed_out = |phase| Error::TimedOut { endpoint: endpoint(), phase };
     for (error, v1, no_answer, of_list, image) in [
         (unknown(true), true, false, Stop, true),
         (unknown(false), true, false, Stop, true),
-        (denied(None), true, false, Endpoint, false),
-        (denied(Some("UNAUTHORIZED: authentication required")), true, false, Endpoint, false),
-        (denied(Some("UNAUTHORIZED")), true, false, Endpoint, false),
-        (denied(Some("DENIED: no")), false, false, Endpoint, false),
-        (denied(Some("Forbidden")), false, false, Endpoint, false),
+        (denied(true), true, false, Endpoint, false),
+        (denied(false), false, false, Endpoint, false),
+        (unusable(), false, false, Endpoint, false),
         (Error::Rejected { endpoint: endpoint(), source: None }, false, false, Endpoint, false),
         (unreachable(Reason::Connect), true, true, Stop, true),
         (unreachable(Reason::Tls), true, true, Stop, true),
@@ -134,17 +143,25 @@ fn which_error_is_told() {
         endpoint: endpoint(),
         confirmed: false,
     };
+    let known = Error::Unknown {
+        endpoint: endpoint(),
+        confirmed: true,
+    };
     let limited = Error::Limited {
         endpoint: endpoint(),
         retry_after: None,
     };
     let connect = unreachable(Reason::Connect);
     for (kept, later, speaks, later_is_told) in [
-        (&unknown, &limited, true, true),
-        (&unknown, &limited, false, false),
         // What is not known in v2 may be there in v1, which could not be asked.
+        (&unknown, &limited, true, true),
+        (&unknown, &limited, false, true),
         (&unknown, &connect, true, true),
-        (&unknown, &connect, false, false),
+        (&unknown, &connect, false, true),
+        // A v2 registry that says so knows better.
+        (&known, &limited, true, true),
+        (&known, &limited, false, false),
+        (&unknown, &known, false, false),
         (&connect, &unknown, true, true),
         (&connect, &unknown, false, false),
         (&unknown, &not_supported(), true, false),

@@ -228,6 +228,7 @@ fn refusal(contact: &Contact, refused: &Refused, sent: Option<&HeaderValue>) -> 
             detail: reply
                 .detail()
                 .map(|detail| without_echo(detail.to_string(), sent).into()),
+            unauthorized: *status == StatusCode::UNAUTHORIZED,
         },
         Meaning::Limited => {
             let retry_after = limit::retry_after(headers, SystemTime::now());

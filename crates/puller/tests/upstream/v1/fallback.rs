@@ -27,7 +27,7 @@ async fn both(answer: Script) -> Server {
 
 #[tokio::test]
 async fn what_lets_v1_answer() {
-    let cases: [(&str, Script); 9] = [
+    let cases: [(&str, Script); 10] = [
         ("a bare 404", |_| Answer::new(404, "no")),
         ("a page", |_| {
             Answer::new(200, "<html>").with("Content-Type", "text/html")
@@ -40,6 +40,10 @@ async fn what_lets_v1_answer() {
         ("NAME_UNKNOWN", |_| {
             v2(Answer::new(404, UNKNOWN.replace("MANIFEST", "NAME")))
         }),
+        ("a token that is not valid", |_| {
+            let challenge = r#"Bearer realm="x",error="invalid_token""#;
+            v2(Answer::new(401, UNAUTHORIZED)).with("WWW-Authenticate", challenge)
+        }),
         ("no answer", |_| Answer::new(0, "")),
     ];
     for (name, answer) in cases {
@@ -51,13 +55,19 @@ async fn what_lets_v1_answer() {
         assert_eq!(head.digest, Some(id(2).digest()), "{name}");
         let tags = upstream.tags(tagged("library/app:1").named(), None).await;
         assert!(tags.is_ok(), "{name}: {tags:?}");
+        // One that fails again and again is left alone in v2, and answers v1 as before.
+        for _ in 0..3 {
+            let head = upstream.check(&tagged("library/app:1")).await;
+            assert!(head.is_ok(), "{name}: {head:?}");
+        }
         assert_eq!(server.count("_ping"), 1, "{name}");
     }
 }
 
 #[tokio::test]
 async fn what_does_not() {
-    let cases: [(&str, Script); 6] = [
+    let cases: [(&str, Script); 7] = [
+        ("a bare 403", |_| Answer::new(403, "")),
         ("429", |_| Answer::new(429, "")),
         ("500", |_| v2(Answer::new(500, ""))),
         ("503 without the header", |_| Answer::new(503, "")),
@@ -185,6 +195,38 @@ async fn an_outage_of_both_is_not_remembered() {
         .unwrap_err();
     assert!(matches!(error, Error::Unknown { .. }), "{error:?}");
     assert_eq!(server.count("GET", "/v1/_ping"), 1);
+}
+
+/// What is in trouble when it is first asked in v1 is not unknown, and is asked again.
+#[tokio::test]
+async fn trouble_at_the_first_contact_is_not_remembered() {
+    for status in [503, 429] {
+        let server = Server::start(move |seen| match seen.path.starts_with("/v1/") {
+            true if seen.nth < 3 => Answer::new(status, "").with("Retry-After", "0"),
+            true => standalone(seen),
+            false => Answer::new(404, "no"),
+        })
+        .await;
+        let upstream = upstream_of(&[&server.url()], Api::Auto);
+        let reference = tagged("library/app:1");
+        let mut errors = Vec::new();
+        let found = loop {
+            match upstream.check(&reference).await {
+                Ok(head) => break head,
+                Err(error) => errors.push(error),
+            }
+            assert!(errors.len() < 9, "{errors:?}");
+        };
+        assert_eq!(found.digest, Some(id(2).digest()));
+        assert!(!errors.is_empty());
+        for error in errors {
+            let told = match status {
+                429 => matches!(error, Error::Limited { .. }),
+                _ => matches!(error, Error::Unreachable { .. }),
+            };
+            assert!(told, "{error:?}");
+        }
+    }
 }
 
 #[tokio::test]
