@@ -139,9 +139,14 @@ impl Contact {
     pub(crate) fn see_ping(&self, ping: Ping) {
         set(&self.ping, Some((ping, Instant::now() + KEPT_FOR)));
         if ping.speaks {
-            self.spoke.store(true, Ordering::Relaxed);
-            set(&self.silent, None);
+            self.see_v1();
         }
+    }
+
+    /// It answered as a v1 registry does.
+    pub(crate) fn see_v1(&self) {
+        self.spoke.store(true, Ordering::Relaxed);
+        set(&self.silent, None);
     }
 
     /// Whether it was seen to speak v1.

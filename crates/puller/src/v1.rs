@@ -101,13 +101,14 @@ impl<'a> Visits<'a> {
     fn failed(&mut self, visit: &Visit<'a>, failure: Failure) {
         if matches!(failure.error, Error::Denied { .. } | Error::Rejected { .. }) {
             let sessions = &self.upstream.inner.sessions;
-            sessions.forget(visit.index, self.repository);
+            sessions.forget(visit.index, self.repository, &visit.session);
             if visit.held || (visit.session.was_taken() && !self.renewed) {
                 self.renewed = true;
                 self.again = Some((visit.index, visit.contact));
                 return;
             }
         }
+        let failure = visit.session.blame(failure);
         self.tries.gave_up(visit.contact, failure);
     }
 }

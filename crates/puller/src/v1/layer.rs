@@ -9,7 +9,14 @@ use reqwest::Response;
 use url::Url;
 
 use super::{Visit, Visits, ask::Get, checksum, own, session::Session};
-use crate::{Download, Error, Kind, Upstream, endpoint::Contact, error::Fault, transport::Failure};
+use crate::{
+    Download, Error, Kind, Upstream,
+    classify::{self, Next, TRIES_MAX},
+    endpoint::Contact,
+    error::Fault,
+    transport::Failure,
+    tries,
+};
 
 /// The layer of an image. A registry that gave the first bytes gives the others too: it is not gone on elsewhere, where
 /// the same id may stand for other bytes.
@@ -107,12 +114,23 @@ impl Layer {
     ) -> Result<Response, Failure> {
         let mut last = None;
         for endpoint in &visit.session.endpoints {
-            match self.ask_first(upstream, visit, endpoint, at).await {
-                Ok(response) => {
-                    self.from = Some((visit.index, endpoint.clone()));
-                    return Ok(response);
+            let mut failed = 0;
+            loop {
+                match self.ask_first(upstream, visit, endpoint, at).await {
+                    Ok(response) => {
+                        self.from = Some((visit.index, endpoint.clone()));
+                        return Ok(response);
+                    }
+                    Err(failure) => {
+                        let next = classify::next(&failure.error, visit.contact.role);
+                        last = Some(failure);
+                        failed += 1;
+                        if next != Next::Retry || failed >= TRIES_MAX {
+                            break;
+                        }
+                    }
                 }
-                Err(failure) => last = Some(failure),
+                tokio::time::sleep(tries::pause(failed)).await;
             }
         }
         Err(last.unwrap_or_else(|| own(Error::config("endpoints", "none"))))
@@ -162,18 +180,19 @@ impl Layer {
             return Err(Error::config("endpoints", "none"));
         };
         let repository = self.named.path();
-        let mut result;
-        loop {
+        let response = loop {
             let found = inner.session_v1(index, contact, repository).await;
             let (session, held) = found.map_err(|failure| failure.error)?;
-            result = self.ask(upstream, contact, &session, endpoint, at).await;
-            let ended = matches!(&result, Err(f) if matches!(f.error, Error::Denied { .. } | Error::Rejected { .. }));
+            let failure = match self.ask(upstream, contact, &session, endpoint, at).await {
+                Ok(response) => break response,
+                Err(failure) => failure,
+            };
+            let ended = matches!(failure.error, Error::Denied { .. } | Error::Rejected { .. });
             if !ended || !held {
-                break;
+                return Err(session.blame(failure).error);
             }
-            inner.sessions.forget(index, repository);
-        }
-        let response = result.map_err(|failure| failure.error)?;
+            inner.sessions.forget(index, repository, &session);
+        };
         if at > 0 && response.status() == StatusCode::OK {
             let fault = Fault::Header("content-range");
             return Err(Error::misbehaved(contact.host(), fault));

@@ -10,10 +10,10 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use longshore_manifest::v1::ImageId;
 use longshore_reference::{Digest, Hasher};
-use tokio::time::Instant;
+use tokio::{sync::OnceCell, time::Instant};
 use url::Url;
 
 use super::{ask::Get, cookies::Cookies, ping::Ping};
@@ -46,6 +46,8 @@ pub(crate) struct Session {
     taken: AtomicBool,
     /// What was learnt of images from the headers of their JSON.
     facts: Mutex<HashMap<ImageId, Facts>>,
+    /// Credentials are configured that are of no use here.
+    no_use: bool,
 }
 
 /// What a registry says of the layer of an image.
@@ -59,45 +61,84 @@ pub(crate) struct Facts {
     pub(crate) hasher: Hasher,
 }
 
-/// The sessions of an upstream, each for a few minutes.
+/// The sessions of an upstream, each for a few minutes, each opened once however many want it.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
-    kept: Mutex<HashMap<Key, Kept>>,
+    slots: Mutex<HashMap<Key, Slot>>,
 }
 
 /// Index of the endpoint, and the repository.
 type Key = (usize, String);
 
+type Slot = Arc<OnceCell<Opened>>;
+
 #[derive(Debug)]
-struct Kept {
-    session: Arc<Session>,
+struct Opened {
+    result: Result<Arc<Session>, Failure>,
+    /// A failure is for those alone who waited for it.
     until: Instant,
 }
 
 impl Sessions {
-    fn find(&self, index: usize, repository: &str) -> Option<Arc<Session>> {
-        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let kept = kept.get(&(index, repository.to_owned()))?;
-        (Instant::now() < kept.until).then(|| Arc::clone(&kept.session))
-    }
-
-    fn keep(&self, index: usize, repository: &str, session: &Arc<Session>) {
+    fn slot(&self, index: usize, repository: &str) -> Slot {
         let now = Instant::now();
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() >= SESSIONS_MAX {
-            kept.retain(|_, kept| now < kept.until);
+        let good = |slot: &Slot| slot.get().is_none_or(|opened| now < opened.until);
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (index, repository.to_owned());
+        if let Some(slot) = slots.get(&key).filter(|slot| good(slot)) {
+            return Arc::clone(slot);
         }
-        if kept.len() >= SESSIONS_MAX {
-            kept.clear();
+        if slots.len() >= SESSIONS_MAX {
+            slots.retain(|_, slot| good(slot));
         }
-        let (session, until) = (Arc::clone(session), now + KEPT_FOR);
-        kept.insert((index, repository.to_owned()), Kept { session, until });
+        if slots.len() >= SESSIONS_MAX {
+            slots.clear();
+        }
+        let slot = Slot::default();
+        slots.insert(key, Arc::clone(&slot));
+        slot
     }
 
-    pub(crate) fn forget(&self, index: usize, repository: &str) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.remove(&(index, repository.to_owned()));
+    /// The session that is held, else the one that `open` brings; and whether it was held already.
+    async fn obtain(
+        &self,
+        index: usize,
+        repository: &str,
+        open: impl Future<Output = Result<Session, Failure>>,
+    ) -> Result<(Arc<Session>, bool), Failure> {
+        let slot = self.slot(index, repository);
+        let held = slot.initialized();
+        let open = || async {
+            let result = open.await.map(Arc::new);
+            let now = Instant::now();
+            let until = result.as_ref().map_or(now, |_| now + KEPT_FOR);
+            Opened { result, until }
+        };
+        let opened = slot.get_or_init(open).await;
+        opened.result.clone().map(|session| (session, held))
     }
+
+    /// Forgets this very session: another one may have taken its place.
+    pub(crate) fn forget(&self, index: usize, repository: &str, session: &Arc<Session>) {
+        let is_it = |slot: &Slot| {
+            let opened = slot.get().and_then(|opened| opened.result.as_ref().ok());
+            opened.is_some_and(|opened| Arc::ptr_eq(opened, session))
+        };
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = (index, repository.to_owned());
+        if slots.get(&key).is_some_and(is_it) {
+            slots.remove(&key);
+        }
+    }
+}
+
+/// How we introduce ourselves to an index. Protocol v1 knows Basic alone.
+enum Way {
+    /// No credentials are configured.
+    Anonymous,
+    Password(Box<Login>, HeaderValue),
+    /// Credentials that cannot be read, or that are no password.
+    NoUse,
 }
 
 impl Session {
@@ -110,6 +151,7 @@ impl Session {
             cookies: Mutex::default(),
             taken: AtomicBool::new(false),
             facts: Mutex::default(),
+            no_use: false,
         }
     }
 
@@ -159,6 +201,14 @@ impl Session {
         facts.get(id).cloned()
     }
 
+    /// What a refusal means to who asks: what is not seen without our credentials may be there for them.
+    pub(crate) fn blame(&self, failure: Failure) -> Failure {
+        match self.no_use {
+            true => rejected(failure),
+            false => failure,
+        }
+    }
+
     pub(super) fn take(&self) {
         self.taken.store(true, Ordering::Relaxed);
     }
@@ -190,48 +240,49 @@ impl Inner {
         contact: &Contact,
         repository: &str,
     ) -> Result<(Arc<Session>, bool), Failure> {
-        if let Some(session) = self.sessions.find(index, repository) {
-            return Ok((session, true));
-        }
-        let session = Arc::new(self.open_v1(contact, repository).await?);
-        self.sessions.keep(index, repository, &session);
-        Ok((session, false))
+        let open = self.open_v1(contact, repository);
+        self.sessions.obtain(index, repository, open).await
     }
 
     /// Asks the index where the repository is, and for a token. A password that it does not accept is our own failure:
-    /// it is asked without, and the password left alone for a while, as some registries lock an account that keeps trying.
+    /// it is looked up once more, then it is asked without, and the password left alone for a while, as some registries
+    /// lock an account that keeps trying.
     async fn open_v1(&self, contact: &Contact, repository: &str) -> Result<Session, Failure> {
         let ping = self.ping_v1(contact).await?;
-        let login = self.login_v1(contact, repository).await;
-        let Some((login, header)) = login.and_then(|login| Some((login.id, login.header?))) else {
-            return self.open_v1_with(contact, repository, ping, None).await;
-        };
-        if !contact.has_rejected(&login, Instant::now()) {
-            match self
-                .open_v1_with(contact, repository, ping, Some(header))
-                .await
-            {
-                Err(Failure {
-                    error: Error::Rejected { .. },
-                    ..
-                }) => {
-                    contact.reject(login, Instant::now());
-                    self.rejected(contact);
-                }
-                opened => return opened,
+        let mut stale: Option<Box<Login>> = None;
+        let no_use = loop {
+            let (login, header) = match self.login_v1(contact, repository, stale.as_deref()).await {
+                Way::Password(login, header) => (login, header),
+                Way::Anonymous => break stale.is_some(),
+                Way::NoUse => break true,
+            };
+            if stale.as_ref().is_some_and(|stale| stale.id == login.id) {
+                break true;
             }
-        }
+            if !contact.has_rejected(&login.id, Instant::now()) {
+                let opened = self.open_v1_with(contact, repository, ping, Some(header));
+                match opened.await {
+                    Err(Failure {
+                        error: Error::Rejected { .. },
+                        ..
+                    }) => {
+                        contact.reject(login.id, Instant::now());
+                        self.rejected(contact);
+                    }
+                    opened => return opened,
+                }
+            }
+            if stale.replace(login).is_some() {
+                break true;
+            }
+        };
         let opened = self.open_v1_with(contact, repository, ping, None).await;
-        opened.map_err(|failure| match failure.error {
-            Error::Denied { endpoint, .. } | Error::Unknown { endpoint, .. } => Failure {
-                error: Error::Rejected {
-                    endpoint,
-                    source: None,
-                },
-                own: failure.own,
-            },
-            error => Failure { error, ..failure },
-        })
+        match no_use {
+            true => opened
+                .map(|session| Session { no_use, ..session })
+                .map_err(rejected),
+            false => opened,
+        }
     }
 
     async fn open_v1_with(
@@ -253,10 +304,7 @@ impl Inner {
         if body.trim_ascii_start().first() != Some(&b'[') {
             return Err(own(Error::misbehaved(contact.host(), Fault::Json)));
         }
-        contact.see_ping(Ping {
-            speaks: true,
-            ..ping
-        });
+        contact.see_v1();
         session.endpoints = endpoints(contact.url(), &headers)
             .ok_or_else(|| own(Error::misbehaved(contact.host(), Fault::Header(ENDPOINTS))))?;
         Ok(session)
@@ -272,26 +320,53 @@ impl Inner {
         let get = Get::new(contact.url(), "_ping", Kind::Ping);
         let (status, headers, body) = self.any_v1(contact, &get).await?;
         let ping = Ping::parse(status, &headers, &body);
-        contact.see_ping(ping);
+        // In trouble it says nothing about itself.
+        if status != StatusCode::TOO_MANY_REQUESTS && !status.is_server_error() {
+            contact.see_ping(ping);
+        }
         Ok(ping)
     }
 
-    /// Protocol v1 knows Basic alone, and a token for a token endpoint is no password.
-    async fn login_v1(&self, contact: &Contact, repository: &str) -> Option<Login> {
+    async fn login_v1(&self, contact: &Contact, repository: &str, stale: Option<&Login>) -> Way {
         let sought = Sought {
             endpoint: contact.host(),
             upstream: (contact.role == Role::Origin).then_some(self.name.as_str()),
             repository,
         };
-        match contact.credentials.as_ref()?.login(sought, None).await {
-            Ok(login) => login.filter(|login| login.means() == Means::Password),
+        let Some(credentials) = &contact.credentials else {
+            return Way::Anonymous;
+        };
+        match credentials.login(sought, stale).await {
+            Ok(None) => Way::Anonymous,
+            Ok(Some(login)) => match login.header.clone() {
+                Some(header) if login.means() == Means::Password => {
+                    Way::Password(Box::new(login), header)
+                }
+                _ => {
+                    tracing::warn!(upstream = %self.name, endpoint = %contact.host(), "no password among the credentials, asking anonymously");
+                    self.observe(Event::CredentialsRejected);
+                    Way::NoUse
+                }
+            },
             Err(error) => {
                 tracing::warn!(upstream = %self.name, endpoint = %contact.host(), %error, "credentials unreadable, asking anonymously");
                 self.observe(Event::CredentialsRejected);
-                None
+                Way::NoUse
             }
         }
     }
+}
+
+/// A refusal that our own credentials are to blame for.
+fn rejected(failure: Failure) -> Failure {
+    let error = match failure.error {
+        Error::Denied { endpoint, .. } | Error::Unknown { endpoint, .. } => Error::Rejected {
+            endpoint,
+            source: None,
+        },
+        error => error,
+    };
+    Failure { error, ..failure }
 }
 
 /// The `Authorization` value that shows a token: all values the index gave, after the word `Token`. Some registries put

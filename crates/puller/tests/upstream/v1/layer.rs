@@ -61,6 +61,28 @@ async fn a_layer_from_any_byte_on() {
     assert!(lied, "{error:?}");
 }
 
+/// A first request that is lost or meets trouble that passes is repeated, twice at the most.
+#[tokio::test]
+async fn the_first_request_of_a_layer_is_tried_again() {
+    for status in [0, 503] {
+        for failures in [1, 2, 3] {
+            let (server, upstream) = registry(move |seen| match seen.nth < failures {
+                true => Answer::new(status, ""),
+                false => Answer::new(200, LAYER),
+            })
+            .await;
+            match open(&upstream, 0, None).await {
+                Ok(mut download) => assert_eq!(read(&mut download).await.unwrap(), LAYER),
+                Err(error) => {
+                    assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
+                    assert_eq!(failures, 3);
+                }
+            }
+            assert_eq!(server.count(PATH), (failures + 1).min(3), "{status}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn cuts_are_mended_by_ranges_as_old_registries_write_them() {
     for (unit, end) in [("bytes ", 35), ("", 35), ("", 36), ("bytes ", 36)] {

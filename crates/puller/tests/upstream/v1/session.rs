@@ -4,6 +4,7 @@ use longshore_manifest::{MediaType, v1::Ancestry};
 use longshore_puller::{Api, Fault as Wrong};
 
 use super::*;
+use crate::keyring::Folder;
 
 #[tokio::test]
 async fn an_image_by_tag() {
@@ -27,7 +28,7 @@ async fn an_image_by_tag() {
     let tags = sent(upstream.tags(reference.named(), Some("n=1")))
         .await
         .unwrap();
-    assert_eq!(&*tags.bytes, br#"{"name":"library/app","tags":["0","1"]}"#);
+    assert_eq!(&*tags.bytes, br#"{"name":"library/app","tags":["0"]}"#);
     assert_eq!(server.count("_ping"), 1, "one session");
     assert_eq!(server.count("/images"), 1 + 1 + 2);
     assert_eq!(server.count("/v2/"), 0);
@@ -158,6 +159,109 @@ async fn a_password_that_is_not_accepted_is_our_own_failure() {
             .filter(|s| s.header("authorization").is_some());
         assert_eq!(tried.count(), 1);
     }
+}
+
+/// What is not seen without credentials that are of no use may be there for them.
+#[tokio::test]
+async fn refusals_in_a_session_without_our_credentials_are_our_own_failure() {
+    let absent = std::env::temp_dir().join("longshore-no-such-file");
+    let folder = Folder::new();
+    folder.program("broken", "exit 3");
+    let useless = [
+        Some(Credentials::Basic {
+            username: "u".into(),
+            password: Secret::file(absent),
+        }),
+        Some(Credentials::Basic {
+            username: "u".into(),
+            password: Secret::value("not accepted"),
+        }),
+        Some(Credentials::Identity(Secret::value("i"))),
+        Some(Credentials::Bearer(Secret::value("b"))),
+        folder.keyring("broken"),
+    ];
+    for credentials in useless {
+        for status in [401, 403, 404] {
+            let server = Server::start(move |seen| match seen.path.as_str() {
+                path if path.ends_with("tags/1") => Answer::new(status, r#"{"error":"no"}"#),
+                _ if seen.header("authorization").is_some() => Answer::new(401, "{}"),
+                _ => standalone(seen),
+            })
+            .await;
+            let mut config = config_of(&[&server.url()], Api::V1);
+            config.credentials = credentials.clone();
+            let upstream = Upstream::new(config).unwrap();
+            let error = upstream.check(&tagged("library/app:1")).await.unwrap_err();
+            assert!(
+                matches!(error, Error::Rejected { .. }),
+                "{credentials:?} {status}: {error:?}"
+            );
+            // What is open to everyone is still to be had.
+            let tags = upstream.tags(tagged("library/app:1").named(), None).await;
+            assert!(tags.is_ok(), "{credentials:?} {status}: {tags:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_program_is_asked_again_when_its_password_is_not_accepted() {
+    // The second run has another password.
+    let rotated = r#"echo '{"Username":"u","Secret":"'$(wc -l < runs | tr -d ' ')'"}'"#;
+    for (body, fits) in [
+        (rotated, true),
+        (r#"echo '{"Username":"u","Secret":"1"}'"#, false),
+    ] {
+        let folder = Folder::new();
+        folder.program("test", body);
+        let server = Server::start(|seen| match seen.header("authorization") {
+            _ if seen.path.ends_with("_ping") => standalone(seen),
+            // u:2
+            Some("Basic dToy") => standalone(seen),
+            _ => Answer::new(401, "{}"),
+        })
+        .await;
+        let mut config = config_of(&[&server.url()], Api::V1);
+        config.credentials = folder.keyring("test");
+        let upstream = Upstream::new(config).unwrap();
+        let result = upstream.check(&tagged("library/app:1")).await;
+        match fits {
+            true => assert!(result.is_ok(), "{result:?}"),
+            false => assert!(matches!(result, Err(Error::Rejected { .. })), "{result:?}"),
+        }
+        assert_eq!(folder.runs().len(), 2);
+        let shown = server.requests();
+        let first = shown
+            .iter()
+            .filter(|s| s.header("authorization") == Some("Basic dTox"));
+        assert_eq!(
+            first.count(),
+            1,
+            "one that was not accepted is not shown again"
+        );
+    }
+}
+
+/// A ping in trouble says nothing of the index, and is not kept.
+#[tokio::test]
+async fn a_ping_that_failed_is_not_remembered() {
+    let server = Server::start(|seen| match seen.path.as_str() {
+        "/v1/_ping" if seen.nth == 0 => Answer::new(503, ""),
+        "/v1/_ping" => Answer::new(200, "{}").with("X-Docker-Registry-Standalone", "False"),
+        path if path.ends_with("app/images") => standalone(seen).with("X-Docker-Token", "t"),
+        _ if seen.header("authorization") == Some("Token t") => standalone(seen),
+        _ => Answer::new(401, "{}"),
+    })
+    .await;
+    let mut config = config_of(&[&server.url()], Api::V1);
+    config.credentials = Some(Credentials::Basic {
+        username: "u".into(),
+        password: Secret::value("p"),
+    });
+    let upstream = Upstream::new(config).unwrap();
+    let reference = tagged("library/app:1");
+    upstream.check(&reference).await.unwrap_err();
+    upstream.check(&reference).await.unwrap();
+    assert_eq!(server.count("_ping"), 2);
 }
 
 #[tokio::test]
