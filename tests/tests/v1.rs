@@ -647,7 +647,13 @@ async fn what_is_not_there() {
     assert_eq!(read.status, 404);
     let asked = v1.index().requests().len();
     let unknown = Content::from("unknown").digest();
-    assert_eq!(manifest(&client, &unknown).await.status, 404);
+    let refused = manifest(&client, &unknown).await;
+    let text = String::from_utf8_lossy(&refused.body);
+    assert_eq!(refused.status, 404);
+    assert!(
+        text.contains("Cannot pull by digest with v1 registry"),
+        "{text}"
+    );
     assert_eq!(
         v1.index().requests().len(),
         asked,

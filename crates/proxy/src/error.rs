@@ -1,9 +1,11 @@
 //! Every error, and the one table that says what a client hears of it.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use http::StatusCode;
-use longshore_store::{Error as Stored, Refusal};
+use longshore_puller::Error as Pulled;
+use longshore_store::{Cause, Error as Stored, Refusal};
 
 use crate::config::RateLimitStatus;
 use crate::route::{self, Kind};
@@ -81,11 +83,11 @@ pub enum Error {
 }
 
 /// What the client hears: a status, a code of the distribution spec and a sentence that is safe to show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Told {
     pub(crate) status: StatusCode,
     pub(crate) code: &'static str,
-    pub(crate) sentence: &'static str,
+    pub(crate) sentence: Cow<'static, str>,
     /// Seconds; rounded up, at least 1.
     pub(crate) retry_after_secs: Option<u64>,
 }
@@ -94,6 +96,7 @@ pub(crate) struct Told {
 const LIMITED_SECS: u64 = 60;
 /// Retry-After where we are busy ourselves.
 const BUSY_SECS: u64 = 2;
+const REASON_CHARS_MAX: usize = 300;
 
 /// The table.
 pub(crate) fn told(error: &Error, kind: Kind, limited: RateLimitStatus) -> Told {
@@ -103,7 +106,7 @@ pub(crate) fn told(error: &Error, kind: Kind, limited: RateLimitStatus) -> Told 
             Told {
                 status,
                 code,
-                sentence: sentence_of(*refusal),
+                sentence: sentence_of(*refusal).into(),
                 retry_after_secs: None,
             }
         }
@@ -160,6 +163,31 @@ fn of_store(error: &Stored, kind: Kind, limited: RateLimitStatus) -> Told {
 }
 
 fn of_refusal(refusal: &Refusal, kind: Kind, limited: RateLimitStatus) -> Told {
+    let told = by_kind(refusal, kind, limited);
+    match refusal {
+        Refusal::Gone { cause, .. } | Refusal::Misbehaved { cause } => Told {
+            sentence: reason(cause).map_or(told.sentence, Cow::from),
+            ..told
+        },
+        _ => told,
+    }
+}
+
+/// What is wrong with the document or the request itself, which only this reason tells.
+fn reason(cause: &Cause) -> Option<String> {
+    match cause.downcast_ref::<Pulled>()? {
+        error @ (Pulled::NotSupported { .. } | Pulled::Reserved { .. }) => Some(error.to_string()),
+        // It may quote the document.
+        Pulled::Unusable { source, .. } => {
+            let text = format!("upstream sent a manifest that cannot be used: {source}");
+            let shown = text.chars().filter(|c| !c.is_control());
+            Some(shown.take(REASON_CHARS_MAX).collect())
+        }
+        _ => None,
+    }
+}
+
+fn by_kind(refusal: &Refusal, kind: Kind, limited: RateLimitStatus) -> Told {
     match refusal {
         Refusal::Gone { .. } => match kind {
             Kind::Manifest => plain(
@@ -191,7 +219,7 @@ fn of_refusal(refusal: &Refusal, kind: Kind, limited: RateLimitStatus) -> Told {
                 RateLimitStatus::TooManyRequests => StatusCode::TOO_MANY_REQUESTS,
             },
             code: "TOOMANYREQUESTS",
-            sentence: "upstream limits requests",
+            sentence: "upstream limits requests".into(),
             retry_after_secs: Some(retry_after.map_or(LIMITED_SECS, whole_secs)),
         },
         Refusal::Rejected { .. } => plain(
@@ -232,7 +260,7 @@ fn plain(status: StatusCode, code: &'static str, sentence: &'static str) -> Told
     Told {
         status,
         code,
-        sentence,
+        sentence: sentence.into(),
         retry_after_secs: None,
     }
 }
@@ -241,7 +269,7 @@ fn busy(sentence: &'static str) -> Told {
     Told {
         status: StatusCode::SERVICE_UNAVAILABLE,
         code: "UNAVAILABLE",
-        sentence,
+        sentence: sentence.into(),
         retry_after_secs: Some(BUSY_SECS),
     }
 }
@@ -258,8 +286,7 @@ mod tests {
     #[test]
     #[allow(clippy::too_many_lines, reason = "a table")]
     fn every_refusal_has_its_status() {
-        let cause =
-            || -> longshore_store::Cause { Arc::new(std::io::Error::other("secret detail")) };
+        let cause = || -> Cause { Arc::new(std::io::Error::other("secret detail")) };
         let rows = [
             (
                 Refusal::Gone {
