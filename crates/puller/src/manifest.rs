@@ -201,9 +201,7 @@ impl Upstream {
             }));
         }
         match reference.digest().or(digest) {
-            Some(digest) if !is_right(&bytes, &digest, reference.digest().is_some()) => {
-                misbehaved(Fault::Digest)
-            }
+            Some(digest) if !is_right(&bytes, &digest) => misbehaved(Fault::Digest),
             _ => Ok(Fetched {
                 bytes,
                 media_type,
@@ -228,17 +226,12 @@ fn manifest_ask(reference: &Reference, method: Method) -> Ask<'_> {
     }
 }
 
-/// Whether a manifest is the digest's. A signed schema 1 manifest is known by the digest of its payload; what a registry
-/// says of one that was asked for by tag is not held against it.
-fn is_right(bytes: &Bytes, digest: &Digest, asked: bool) -> bool {
-    if Digest::of(digest.algorithm(), bytes) == *digest {
-        return true;
-    }
-    if guess(bytes) != Some(MediaType::Schema1Signed) {
-        return false;
-    }
-    !asked
-        || Manifest::decode(None, bytes.clone()).is_ok_and(|manifest| manifest.digest() == *digest)
+/// Whether a manifest is the digest's. A signed schema 1 manifest is known by the digest of its payload.
+fn is_right(bytes: &Bytes, digest: &Digest) -> bool {
+    Digest::of(digest.algorithm(), bytes) == *digest
+        || guess(bytes) == Some(MediaType::Schema1Signed)
+            && Manifest::decode(None, bytes.clone())
+                .is_ok_and(|manifest| manifest.digest() == *digest)
 }
 
 /// Refuses a schema 1 manifest whose layers and history do not go together, or with a signature that is not good. Docker

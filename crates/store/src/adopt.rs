@@ -7,7 +7,7 @@ use longshore_reference::{Canonical, Digest, Tagged};
 use crate::answer::{Answer, Ask, AskManifest, Fetched};
 use crate::documents::{is_json_object, known_by};
 use crate::error::Error;
-use crate::legacy::is_legacy;
+use crate::legacy::is_ancestry;
 use crate::manifest::{Held, Kept, misbehaved};
 use crate::outcome::Outcome;
 use crate::records::{TagRecord, seconds};
@@ -56,10 +56,10 @@ impl Inner {
         }
         let digest = known_by(&fetched);
         let stored = Digest::sha256(&fetched.bytes);
-        // What is said of a legacy document's digest is not held against it: only its own checks count.
-        if let Some(expected) = fetched.digest.filter(|_| !is_legacy(&fetched)) {
+        // An ancestry is told by the id of its image, which is no digest of its bytes.
+        if let Some(expected) = fetched.digest.filter(|_| !is_ancestry(&fetched)) {
             let found = Digest::of(expected.algorithm(), &fetched.bytes);
-            if found != expected {
+            if found != expected && digest != expected {
                 return Err(Error::Mismatch {
                     expected,
                     found: format!("digest {found}"),

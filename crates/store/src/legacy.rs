@@ -345,12 +345,9 @@ impl Inner {
     }
 }
 
-/// Whether a manifest is of a kind whose digest a registry may state otherwise than by its bytes.
-pub(crate) fn is_legacy(fetched: &Fetched) -> bool {
-    let media_type = media_type_of(fetched.media_type.as_deref(), &fetched.bytes);
-    [MediaType::Schema1Signed, MediaType::V1Ancestry]
-        .iter()
-        .any(|legacy| *media_type == *legacy.as_str())
+/// Whether it is what the puller makes of an image of a v1 registry.
+pub(crate) fn is_ancestry(fetched: &Fetched) -> bool {
+    *media_type_of(fetched.media_type.as_deref(), &fetched.bytes) == *MediaType::V1Ancestry.as_str()
 }
 
 /// The format as records and keys have it.

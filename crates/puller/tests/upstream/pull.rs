@@ -1,6 +1,7 @@
 //! Pulls from a registry on a real socket.
 
 use longshore_puller::Fault as Wrong;
+use longshore_tests::{Schema1, Signer, V1Image};
 
 use crate::common::*;
 
@@ -197,6 +198,43 @@ async fn a_manifest_by_digest_is_verified() {
         ),
         "{error:?}"
     );
+}
+
+/// A signed schema 1 manifest has two digests, that of its payload and that of its bytes; a third one is none of its.
+#[tokio::test]
+async fn the_announced_digest_of_a_signed_manifest() {
+    let origin = Origin::start().await;
+    let schema1 = Schema1::of(&V1Image::new("app", &[700]), "library/app", "1");
+    let document = schema1.signed(&Signer::es256());
+    let of_bytes = Digest::sha256(&document).to_string();
+    let other = Digest::sha256(b"other").to_string();
+    for (announced, right) in [
+        (Some(&schema1.digest), true),
+        (Some(&of_bytes), true),
+        (None, true),
+        (Some(&other), false),
+    ] {
+        let header = |digest: &String| ("Docker-Content-Digest".to_owned(), digest.clone());
+        let headers = announced.map(header).into_iter().collect();
+        let answer = Fault::Status(200, headers, document.clone());
+        origin.order(On::get("/v2/library/app/manifests/1"), [answer]);
+        let result = upstream(&[&origin])
+            .manifest(&tagged("library/app:1"))
+            .await;
+        match right {
+            true => assert_eq!(result.unwrap().bytes, document),
+            false => assert!(
+                matches!(
+                    result,
+                    Err(Error::Misbehaved {
+                        fault: Wrong::Digest,
+                        ..
+                    })
+                ),
+                "{result:?}"
+            ),
+        }
+    }
 }
 
 #[tokio::test]
