@@ -6,7 +6,7 @@
 stand_in() { [[ ${E2E_PROXY:-longshore} == registry ]]; }
 
 # proxy_start [LINE]...   the proxy with what its store holds; the lines are added to the [defaults] of its configuration,
-# $UPSTREAM_LINES to its docker.io, which is at $UPSTREAM_URL or on $UPSTREAM_PORT if one is set.
+# $UPSTREAM_LINES to its docker.io, which is at $UPSTREAM_URL or on $UPSTREAM_PORT if one is set, $FIRST_LINE to its start.
 proxy_start() {
     proxy_stop
     if stand_in; then
@@ -14,6 +14,7 @@ proxy_start() {
     else
         mkdir -p "$work/store"
         cat >"$work/longshore.toml" <<TOML
+${FIRST_LINE:-}
 [store]
 $(store_lines)
 [defaults]

@@ -50,9 +50,22 @@ tls_unknown_case() { REGISTRY_KIND=tls tls_answers 502 https://127.0.0.1:PORT; }
 tls_insecure_case() { REGISTRY_KIND=tls tls_answers 200 127.0.0.1:PORT; }
 # TLS is not spoken there: it is asked in plain.
 tls_plain_case() { REGISTRY_KIND=plain tls_answers 200 127.0.0.1:PORT; }
+# Only 127.0.0.0/8 is that by itself; this address leads to the same registry.
+tls_not_insecure_case() { REGISTRY_KIND=plain tls_answers 502 0.0.0.0:PORT; }
+tls_configured_case() { FIRST_LINE='insecure = ["0.0.0.0"]' REGISTRY_KIND=plain tls_answers 200 0.0.0.0:PORT; }
+# What was answered over TLS is not asked again in plain, which a registry of TLS answers with 400.
+tls_error_case() {
+    REGISTRY_KIND=tls tls_answers 200 127.0.0.1:PORT
+    tls_registry_start
+    same 404 "$(ask GET /v2/e2e/small/manifests/none -H "Accept: $ACCEPT_V2")" "an unknown tag"
+    same 200 "$(ask GET /metrics)" /metrics
+    grep -q '^longshore_upstream_requests_total{.*code="404"' "$work/body" || die "no 404 in the metrics"
+    ! grep -q '^longshore_upstream_requests_total{.*code="400"' "$work/body" || die "asked in plain"
+    stop registry
+}
 # Told to speak TLS, we never speak plain.
 tls_downgrade_case() { REGISTRY_KIND=plain tls_answers 502 https://127.0.0.1:PORT; }
 
-for what in ca unknown insecure plain downgrade; do
-    add_case "tls/$what" "tls_${what}_case"
+for what in ca unknown insecure plain not_insecure configured error downgrade; do
+    add_case "tls/${what//_/-}" "tls_${what}_case"
 done
