@@ -156,9 +156,10 @@ fn of_store(error: &Stored, kind: Kind, limited: RateLimitStatus) -> Told {
         Stored::NoRoom { .. } => busy("no room on disk"),
         Stored::Local { .. } => busy("the disk of this mirror fails"),
         Stored::Bucket { .. } => busy("the bucket of this mirror fails"),
-        Stored::Foreign { .. } | Stored::SpoolElsewhere { .. } | Stored::Url { .. } => {
-            busy("the store of this mirror cannot be used")
-        }
+        Stored::Foreign { .. }
+        | Stored::SpoolElsewhere { .. }
+        | Stored::SpoolInStore { .. }
+        | Stored::Url { .. } => busy("the store of this mirror cannot be used"),
     }
 }
 

@@ -147,6 +147,14 @@ pub enum Error {
         /// The store's folder.
         store: String,
     },
+    /// The spool must not lie where the store keeps content.
+    #[error("the spool {spool} is where the store {store} keeps content")]
+    SpoolInStore {
+        /// The spool's folder.
+        spool: String,
+        /// The store's folder.
+        store: String,
+    },
     /// The URL of the store cannot be used.
     #[error("cannot use the store {url}: {reason}")]
     Url {

@@ -20,6 +20,8 @@ pub(crate) const MARKER: &str = "longshore-store";
 pub(crate) const MARKER_TEXT: &str = "longshore store, layout 1\n";
 /// Folder of verified content.
 pub(crate) const BLOBS: &str = "blobs";
+/// Folder of records.
+pub(crate) const REPOSITORIES: &str = "repositories";
 /// Default folder of writes under way.
 pub(crate) const SPOOL: &str = "spool";
 /// Folder of files that failed.
@@ -36,7 +38,7 @@ pub(crate) fn blob(digest: &Digest) -> String {
 pub(crate) fn tag(tagged: &Tagged) -> String {
     let named = tagged.named();
     format!(
-        "repositories/{}/{}/_tags/{}",
+        "{REPOSITORIES}/{}/{}/_tags/{}",
         named.domain(),
         named.path(),
         tagged.tag()
@@ -47,7 +49,7 @@ pub(crate) fn tag(tagged: &Tagged) -> String {
 pub(crate) fn content(canonical: &Canonical) -> String {
     let (named, digest) = (canonical.named(), canonical.digest());
     format!(
-        "repositories/{}/{}/_content/{}/{}",
+        "{REPOSITORIES}/{}/{}/_content/{}/{}",
         named.domain(),
         named.path(),
         digest.algorithm().as_str(),
@@ -58,7 +60,7 @@ pub(crate) fn content(canonical: &Canonical) -> String {
 /// Key of the record of what a legacy document was made into.
 pub(crate) fn made(named: &Named, of: &Digest, format: &str) -> String {
     format!(
-        "repositories/{}/{}/_made/{format}/{}",
+        "{REPOSITORIES}/{}/{}/_made/{format}/{}",
         named.domain(),
         named.path(),
         &*of.hex()
@@ -69,7 +71,7 @@ pub(crate) fn made(named: &Named, of: &Digest, format: &str) -> String {
 pub(crate) fn layer(named: &Named, source: &str) -> String {
     let source = source.replace(':', "-");
     format!(
-        "repositories/{}/{}/_layers/{source}",
+        "{REPOSITORIES}/{}/{}/_layers/{source}",
         named.domain(),
         named.path()
     )

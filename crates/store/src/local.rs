@@ -1,5 +1,6 @@
 //! The local tier: plain files, each whole or absent.
 
+use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
@@ -12,6 +13,9 @@ use tokio::task::spawn_blocking;
 
 use crate::error::Error;
 use crate::layout;
+
+/// Name of the file that a process locks for as long as it lives, and of the spool's own.
+const LOCK: &str = "lock";
 
 /// The folder of the store, and this process's own folder in the spool. Cheap to clone.
 ///
@@ -41,6 +45,12 @@ impl Local {
         let spools = spool.map_or_else(|| root.join(layout::SPOOL), Path::to_path_buf);
         for folder in [root, &root.join(layout::BLOBS), &spools] {
             fs::create_dir_all(folder).map_err(|e| Error::local("make folder", folder, e))?;
+        }
+        if keeps_content(root, &spools).map_err(|e| Error::local("look at", &spools, e))? {
+            return Err(Error::SpoolInStore {
+                spool: spools.display().to_string(),
+                store: root.display().to_string(),
+            });
         }
         mark(root)?;
         let device = |path: &Path| {
@@ -225,14 +235,16 @@ fn enter_spool(spools: &Path) -> io::Result<(PathBuf, File)> {
         .write(true)
         .create(true)
         .truncate(false)
-        .open(spools.join("lock"))?;
+        .open(spools.join(LOCK))?;
     gate.lock()?;
     for entry in fs::read_dir(spools)? {
-        let folder = entry?.path();
-        if !folder.is_dir() {
+        let entry = entry?;
+        let folder = entry.path();
+        // The spool may be a folder that others use too, such as `/var/tmp`.
+        if !entry.file_type()?.is_dir() || !is_own_name(&entry.file_name()) || !is_ours(&folder) {
             continue;
         }
-        let free = match File::open(folder.join("lock")) {
+        let free = match File::open(folder.join(LOCK)) {
             Ok(lock) => lock.try_lock().is_ok(),
             Err(e) => e.kind() == io::ErrorKind::NotFound,
         };
@@ -241,15 +253,52 @@ fn enter_spool(spools: &Path) -> io::Result<(PathBuf, File)> {
             fs::remove_dir_all(&folder)?;
         }
     }
-    let own = spools.join(format!(
-        "{}-{:08x}",
-        std::process::id(),
-        rand::random::<u32>()
-    ));
+    let own = spools.join(own_name(std::process::id(), rand::random()));
     fs::create_dir(&own)?;
-    let lock = File::create(own.join("lock"))?;
+    let lock = File::create(own.join(LOCK))?;
     lock.lock()?;
     Ok((own, lock))
+}
+
+/// Name of a process's folder in the spool.
+fn own_name(process: u32, random: u32) -> String {
+    format!("{process}-{random:08x}")
+}
+
+/// Whether a name is one that [`own_name`] gives.
+fn is_own_name(name: &OsStr) -> bool {
+    let parts = name.to_str().and_then(|name| name.split_once('-'));
+    parts.is_some_and(|(process, random)| {
+        let random = u32::from_str_radix(random, 16).ok();
+        let made = process.parse().ok().zip(random);
+        made.is_some_and(|(process, random)| *name == *own_name(process, random))
+    })
+}
+
+/// Whether a folder holds nothing but what a process puts into its own one: the lock and numbered files.
+fn is_ours(folder: &Path) -> bool {
+    let numbered = |name: &OsStr| {
+        let number = name.to_str().and_then(|name| name.parse::<u64>().ok());
+        number.is_some_and(|number| *name == *number.to_string())
+    };
+    let ours = |entry: io::Result<fs::DirEntry>| {
+        entry.is_ok_and(|entry| {
+            let name = entry.file_name();
+            let is_file = entry.file_type().is_ok_and(|found| found.is_file());
+            is_file && (name == LOCK || numbered(&name))
+        })
+    };
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.all(ours))
+}
+
+/// Whether a spool would lie among the content of the store.
+fn keeps_content(root: &Path, spools: &Path) -> io::Result<bool> {
+    let (root, spools) = (root.canonicalize()?, spools.canonicalize()?);
+    let content = [layout::BLOBS, layout::REPOSITORIES, layout::QUARANTINE];
+    Ok(spools == root
+        || content
+            .iter()
+            .any(|folder| spools.starts_with(root.join(folder))))
 }
 
 #[cfg(test)]

@@ -63,11 +63,11 @@ fn wrong_bytes_cannot_be_committed() {
 #[test]
 fn leftovers_go_and_the_living_stay() {
     let root = tempfile::tempdir().unwrap();
-    let crashed = root.path().join(layout::SPOOL).join("1-dead");
+    let crashed = root.path().join(layout::SPOOL).join("1-0000dead");
     fs::create_dir_all(&crashed).unwrap();
     fs::write(crashed.join("lock"), "").unwrap();
     fs::write(crashed.join("7"), "partial").unwrap();
-    let halfway = root.path().join(layout::SPOOL).join("2-dead");
+    let halfway = root.path().join(layout::SPOOL).join("2-0000dead");
     fs::create_dir_all(&halfway).unwrap();
 
     let first = Local::open(root.path(), None).unwrap();
@@ -91,6 +91,67 @@ fn leftovers_go_and_the_living_stay() {
     );
     drop((first, second));
     assert_eq!(spooled(root.path()), 0);
+}
+
+#[test]
+fn a_spool_that_others_use_keeps_what_is_theirs() {
+    let root = tempfile::tempdir().unwrap();
+    let shared = root.path().join("shared");
+    let mut theirs = Vec::new();
+    for name in [
+        "project",
+        "1-dead",
+        "1-0000DEAD",
+        "01-0000dead",
+        "x-0000dead",
+    ] {
+        theirs.push(shared.join(name).join("lock"));
+    }
+    for file in ["notes.txt", "0x7", "7.part", "deep/7"] {
+        theirs.push(shared.join(format!("{}-0000dead", theirs.len())).join(file));
+    }
+    for file in &theirs {
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(file, "").unwrap();
+    }
+    let linked = root.path().join("linked");
+    fs::create_dir(&linked).unwrap();
+    std::os::unix::fs::symlink(&linked, shared.join("80-0000dead")).unwrap();
+    let crashed = shared.join("90-0000dead");
+    fs::create_dir(&crashed).unwrap();
+    fs::write(crashed.join("0"), "partial").unwrap();
+
+    let store = root.path().join("store");
+    drop(Local::open(&store, Some(&shared)).unwrap());
+    for file in theirs {
+        assert!(file.exists(), "{}", file.display());
+    }
+    assert!(linked.exists() && shared.join("80-0000dead").exists());
+    assert!(!crashed.exists(), "what a process left goes all the same");
+}
+
+#[test]
+fn a_spool_among_content_is_refused() {
+    let root = tempfile::tempdir().unwrap();
+    let digest = keep(&Local::open(root.path(), None).unwrap(), b"hello");
+    for spool in [
+        "",
+        "blobs",
+        "blobs/sha256",
+        "repositories",
+        "spool/../blobs",
+        "quarantine",
+    ] {
+        let spool = root.path().join(spool);
+        let refused = Local::open(root.path(), Some(&spool)).unwrap_err();
+        assert!(
+            matches!(refused, Error::SpoolInStore { .. }),
+            "{}: {refused}",
+            spool.display()
+        );
+    }
+    let local = Local::open(root.path(), None).unwrap();
+    assert!(local.open_blob(&digest).unwrap().is_some());
 }
 
 #[test]
