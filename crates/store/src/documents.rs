@@ -201,6 +201,7 @@ fn belonging(
 ) -> Vec<(Canonical, ContentRecord)> {
     let itself = ContentRecord {
         size: Some(bytes.len() as u64),
+        verified: stored.is_none(),
         media_type: Some(Arc::clone(media_type)),
         stored,
         origin: None,

@@ -340,6 +340,7 @@ impl Job {
             Ok(size) => {
                 let record = ContentRecord {
                     size: Some(size),
+                    verified: true,
                     ..record.unwrap_or_default()
                 };
                 self.store

@@ -230,21 +230,20 @@ impl Store {
         if size.is_some_and(|size| ingest.len() != size) {
             return Err(misbehaved("a layer is shorter than it was said to be").into());
         }
-        let digest = ingest.found();
+        let (digest, size) = (ingest.found(), ingest.len());
         let committed = store
             .local
             .run(move |local| match local.open_blob(&digest)? {
-                Some((_, size)) => Ok((size, false)),
-                None => ingest.commit().map(|size| (size, true)),
+                Some(_) => Ok(false),
+                None => ingest.commit().map(|_| true),
             });
-        let (size, fresh) = committed.await.map_err(failed)?;
+        let fresh = committed.await.map_err(failed)?;
         if fresh {
             store.committed(digest, size);
         }
         let record = ContentRecord {
-            size: Some(size),
             origin: Some(Origin::V1Layer { id: id.into() }),
-            ..ContentRecord::default()
+            ..ContentRecord::verified(size)
         };
         let canonical = Canonical::new(named.clone(), digest);
         store.records.put_content(&canonical, record).await;
@@ -322,9 +321,8 @@ impl Inner {
             format: *format,
         };
         let record = |size: usize| ContentRecord {
-            size: Some(size as u64),
             origin: Some(origin.clone()),
-            ..ContentRecord::default()
+            ..ContentRecord::verified(size as u64)
         };
         let contents = vec![
             (

@@ -3,17 +3,19 @@
 use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use longshore_reference::Digest;
+use longshore_reference::{Digest, Verifier};
 use tokio::task::spawn_blocking;
 
 use crate::error::Error;
 use crate::layout;
 
+/// Bytes of a file that are hashed at once: 512 KiB.
+const READ_BYTES: usize = 512 << 10;
 /// Name of the file that a process locks for as long as it lives, and of the spool's own.
 const LOCK: &str = "lock";
 
@@ -113,6 +115,21 @@ impl Local {
         };
         let size = file.metadata()?.len();
         Ok(Some((file, size)))
+    }
+
+    /// Whether a file's bytes have the digest. Reads all of them.
+    pub(crate) fn has_digest(file: &File, digest: &Digest) -> io::Result<bool> {
+        let mut verifier = Verifier::new(*digest);
+        let mut buffer = vec![0; READ_BYTES];
+        let mut at = 0;
+        loop {
+            let len = file.read_at(&mut buffer, at)?;
+            let Some(bytes) = buffer.get(..len).filter(|bytes| !bytes.is_empty()) else {
+                return Ok(verifier.verify());
+            };
+            verifier.update(bytes);
+            at += len as u64;
+        }
     }
 
     /// Reads a small object whole; one of more than `bytes_max` is an error.

@@ -49,9 +49,12 @@ impl TagRecord {
 /// That a digest belongs to a repository: upstream said so, or a manifest of the repository names it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ContentRecord {
-    /// Size as a descriptor or upstream told it.
+    /// Size as a descriptor or upstream told it, unless it is verified.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) size: Option<u64>,
+    /// The size is that of bytes that had the digest: no claim replaces it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) verified: bool,
     /// Set for manifests only: what is no manifest is never loaded as one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) media_type: Option<Arc<str>>,
@@ -64,10 +67,23 @@ pub(crate) struct ContentRecord {
 }
 
 impl ContentRecord {
-    /// What is known now, and where it says nothing what was known before.
-    fn or(self, before: Option<&Self>) -> Self {
+    /// That content of this size had the digest.
+    pub(crate) fn verified(size: u64) -> Self {
         Self {
-            size: self.size.or_else(|| before?.size),
+            size: Some(size),
+            verified: true,
+            ..Self::default()
+        }
+    }
+
+    /// What is known now, and where it says nothing or only claims, what was known before.
+    fn or(self, before: Option<&Self>) -> Self {
+        let verified = before.filter(|before| before.verified && !self.verified);
+        Self {
+            size: verified
+                .map_or(self.size, |verified| verified.size)
+                .or_else(|| before?.size),
+            verified: self.verified || verified.is_some(),
             media_type: self.media_type.or_else(|| before?.media_type.clone()),
             stored: self.stored.or_else(|| before?.stored),
             origin: self.origin.or_else(|| before?.origin.clone()),
@@ -267,3 +283,6 @@ fn parse<T: DeserializeOwned>(key: &str, bytes: &[u8]) -> Option<T> {
         .inspect_err(|cause| tracing::warn!(%key, %cause, "record could not be understood"))
         .ok()
 }
+
+#[cfg(test)]
+mod tests;

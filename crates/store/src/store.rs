@@ -126,6 +126,8 @@ pub(crate) struct Inner {
     /// Questions about manifests, and whether a repository has a blob that is held for another one.
     pub(crate) manifests_asked: Flights<Reference, Result<Held, Error>>,
     pub(crate) blobs_confirmed: Flights<Canonical, Result<Option<u64>, Refusal>>,
+    /// Kept files that are not of the size that was told for them, while they are hashed.
+    pub(crate) files_checked: Flights<Digest, Option<u64>>,
     /// Legacy documents that are being converted, and what was made of them.
     pub(crate) conversions: Flights<Wanted, Result<Held, Error>>,
     pub(crate) made: Cache<Wanted, Digest>,
@@ -186,6 +188,7 @@ impl Store {
             fills: Fills::new(options.fills_max),
             manifests_asked: Flights::new(tracker.clone()),
             blobs_confirmed: Flights::new(tracker.clone()),
+            files_checked: Flights::new(tracker.clone()),
             conversions: Flights::new(tracker.clone()),
             made: Cache::new(MADE_IN_MEMORY),
             layers_asked: Flights::new(tracker.clone()),

@@ -10,12 +10,18 @@ mod common;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use common::{MIB, Upstream, canonical, chunked, content, gone, open, read, store, unreachable};
-use longshore_reference::Digest;
-use longshore_store::{Error, Options, Outcome, Policy, Refusal, Store};
+use common::{
+    MIB, Upstream, canonical, chunked, content, gone, named, open, read, store, unreachable,
+};
+use futures_util::FutureExt;
+use longshore_reference::{Digest, Reference, Tag, Tagged};
+use longshore_store::{
+    Answer, AskManifest, Error, Event, Fetched, Options, Outcome, Policy, Refusal, Store,
+};
 use proptest::prelude::*;
 
 fn path_of(root: &Path, digest: Digest) -> PathBuf {
@@ -271,6 +277,116 @@ async fn a_kept_file_that_fails_is_finished_from_upstream() {
         assert_eq!(read(&blob, 0, None).await.unwrap(), bytes, "cut at {cut}");
         assert_eq!(*upstream.fetched.lock().unwrap(), [cut as u64]);
     }
+}
+
+/// A store that counts what it moves aside.
+async fn counting(folder: &tempfile::TempDir) -> (Store, Arc<AtomicUsize>) {
+    let quarantined = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&quarantined);
+    let options = Options {
+        observer: Arc::new(move |event| {
+            if matches!(event, Event::Quarantined) {
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        }),
+        ..Options::new(folder.path())
+    };
+    (Store::open(options).await.unwrap(), quarantined)
+}
+
+/// A tag of a repository whose manifest says of a layer what it likes.
+async fn pull_image(store: &Store, path: &str, layer: Digest, size: usize) {
+    let manifest = Bytes::from(format!(
+        r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",
+            "config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{}","size":2}},
+            "layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{layer}","size":{size}}}]}}"#,
+        Digest::sha256(b"{}"),
+    ));
+    let ask: AskManifest = Arc::new(move |_| {
+        let fetched = Fetched {
+            bytes: manifest.clone(),
+            media_type: None,
+            digest: None,
+        };
+        async move { Answer::Body(fetched) }.boxed()
+    });
+    let tagged = Tagged::new(named(path), Tag::parse("latest").unwrap());
+    store
+        .manifest(&Reference::Tagged(tagged), &Policy::default(), || ask)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_size_that_is_told_wrongly_destroys_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = content(3 * MIB);
+    let (first, _) = counting(&folder).await;
+    let (own, digest) = (canonical("app", &bytes), Digest::sha256(&bytes));
+    let upstream = Upstream::of(&bytes);
+    let blob = open(&first, &own, &upstream).await.unwrap();
+    read(&blob, 0, None).await.unwrap();
+    first.close().await;
+
+    // Manifests of the same and of another repository lie, and so does an upstream that is only asked after the blob.
+    let (store, quarantined) = counting(&folder).await;
+    pull_image(&store, "app", digest, 1).await;
+    pull_image(&store, "evil", digest, 1).await;
+    let liar = Upstream::new(|_| Ok((Some(1), chunked(&Bytes::new()))));
+    let told = canonical("told", &bytes);
+    let blob = open(&store, &told, &liar).await.unwrap();
+    assert_eq!(blob.outcome(), Outcome::Revalidated);
+
+    let (down, size) = (Upstream::refusing(unreachable), Some(bytes.len() as u64));
+    let evil = canonical("evil", &bytes);
+    let head = store.blob_size(&evil, &Policy::default(), down.ask()).await;
+    assert_eq!(head.unwrap(), (size, Outcome::Hit));
+    for canonical in [&own, &evil, &told] {
+        let blob = open(&store, canonical, &down).await.unwrap();
+        assert_eq!((blob.outcome(), blob.size()), (Outcome::Hit, size));
+        assert_eq!(read(&blob, 0, None).await.unwrap(), bytes);
+        let hex = digest.hex().to_string();
+        let record = folder
+            .path()
+            .join("repositories")
+            .join(canonical.named().to_string())
+            .join("_content/sha256")
+            .join(hex);
+        let verified = format!(r#"{{"size":{},"verified":true}}"#, bytes.len());
+        assert_eq!(fs::read_to_string(record).unwrap(), verified);
+    }
+    assert_eq!(quarantined.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_file_that_a_claim_shows_to_be_cut_is_moved_aside() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = content(2 * MIB);
+    let (first, _) = counting(&folder).await;
+    let (other, upstream) = (canonical("other", &bytes), Upstream::of(&bytes));
+    let blob = open(&first, &canonical("app", &bytes), &Upstream::of(&bytes))
+        .await
+        .unwrap();
+    read(&blob, 0, None).await.unwrap();
+    pull_image(&first, "other", other.digest(), bytes.len()).await;
+    first.close().await;
+    let path = path_of(folder.path(), other.digest());
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_len(MIB as u64).unwrap();
+
+    let (store, quarantined) = counting(&folder).await;
+    let head = store
+        .blob_size(&other, &Policy::default(), upstream.ask())
+        .await;
+    assert_eq!(head.unwrap().0, Some(bytes.len() as u64));
+    let blob = open(&store, &other, &upstream).await.unwrap();
+    assert_eq!(read(&blob, 0, None).await.unwrap(), bytes);
+    assert_eq!(quarantined.load(Ordering::SeqCst), 1);
+    assert_eq!(
+        *upstream.fetched.lock().unwrap(),
+        [MIB as u64],
+        "only what is lost is fetched"
+    );
 }
 
 #[tokio::test]
