@@ -7,7 +7,7 @@ use std::time::Duration;
 use longshore_reference::Canonical;
 
 use crate::answer::{AskBlob, BlobAnswer, BlobAsk, Source};
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::fill::{Follower, Job};
 use crate::fills::Place;
 use crate::freshness::{Policy, remembered_for};
@@ -18,6 +18,9 @@ use crate::reader::BlobReader;
 use crate::records::ContentRecord;
 use crate::store::{Inner, Question, Store};
 use crate::supply::Salvage;
+
+/// How often a request joins fills that other repositories lead and that fail, before its client has to come again.
+const ENTERED_MAX: usize = 8;
 
 /// A blob that can be read, any part of it, by any number of readers.
 pub struct Blob {
@@ -127,14 +130,11 @@ impl Store {
         if let Some(Err(error)) = store.remembered(&Question::Blob(canonical.clone())) {
             return Err(error);
         }
-        let (follower, leads) = store.fill(canonical, &ask, salvage, permit_within(policy));
-        if !leads && follower.fill().canonical.named() != canonical.named() {
-            store
-                .confirm(canonical, known.as_deref(), policy, &ask)
-                .await?;
-        }
-        match follower.answerable().await {
-            Ok(Progress { size, kept, .. }) => {
+        let entered = store
+            .enter(canonical, known.as_deref(), salvage, policy, &ask)
+            .await;
+        match entered {
+            Ok((follower, leads, Progress { size, kept, .. })) => {
                 let outcome = match (leads, kept) {
                     (true, true) => Outcome::Hit,
                     (true, false) => Outcome::Miss,
@@ -152,12 +152,7 @@ impl Store {
                     Outcome::Bypass,
                 ))
             }
-            Err(error) => {
-                if let Error::Refused(refusal) = &error {
-                    store.remember_refusal(canonical, refusal, policy);
-                }
-                Err(error)
-            }
+            Err(error) => Err(error),
         }
     }
 
@@ -265,6 +260,41 @@ impl Inner {
         Ok(right)
     }
 
+    /// Follows a fill until headers can be answered; says whether this request started it.
+    ///
+    /// What upstream said or gave to another repository is no answer for this one: it enters again, and may lead then.
+    async fn enter(
+        self: &Arc<Self>,
+        canonical: &Canonical,
+        known: Option<&ContentRecord>,
+        salvage: Option<Salvage>,
+        policy: &Policy,
+        ask: &AskBlob,
+    ) -> Result<(Follower, bool, Progress), Error> {
+        let mut confirmed = known.is_some();
+        for _ in 0..ENTERED_MAX {
+            let within = permit_within(policy);
+            let (follower, leads) = self.fill(canonical, ask, salvage.clone(), within);
+            let elsewhere = follower.fill().canonical.named() != canonical.named();
+            if elsewhere && !confirmed {
+                self.confirm(canonical, known, policy, ask).await?;
+                confirmed = true;
+            }
+            match follower.answerable().await {
+                Ok(progress) => return Ok((follower, leads, progress)),
+                Err(error @ (Error::Refused(_) | Error::Mismatch { .. })) if elsewhere => {
+                    let digest = canonical.digest();
+                    tracing::info!(%digest, error = &error as &dyn std::error::Error, "another repository's fill failed, entering again");
+                }
+                Err(error) => {
+                    self.remember_refusal(canonical, &error, policy);
+                    return Err(error);
+                }
+            }
+        }
+        Err(Error::GivenUp)
+    }
+
     /// Joins the fill of a digest or starts it.
     pub(crate) fn fill(
         self: &Arc<Self>,
@@ -332,20 +362,20 @@ impl Inner {
         match flight.answer().await {
             Some(Ok(size)) => Ok(size),
             Some(Err(refusal)) => {
-                self.remember_refusal(canonical, &refusal, policy);
-                Err(refusal.into())
+                let error = refusal.into();
+                self.remember_refusal(canonical, &error, policy);
+                Err(error)
             }
             None => Err(Error::GivenUp),
         }
     }
 
-    fn remember_refusal(&self, canonical: &Canonical, refusal: &Refusal, policy: &Policy) {
-        let time = remembered_for(refusal, false, policy);
-        self.remember(
-            Question::Blob(canonical.clone()),
-            &Err(refusal.clone().into()),
-            time,
-        );
+    fn remember_refusal(&self, canonical: &Canonical, error: &Error, policy: &Policy) {
+        if let Error::Refused(refusal) = error {
+            let time = remembered_for(refusal, false, policy);
+            let question = Question::Blob(canonical.clone());
+            self.remember(question, &Err(error.clone()), time);
+        }
     }
 }
 

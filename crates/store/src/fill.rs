@@ -24,7 +24,7 @@ use crate::supply::{Chunks, Ended, Salvage, Supply, next_batch};
 /// A fill as its readers and the list of fills see it.
 #[derive(Debug)]
 pub(crate) struct Fill {
-    /// The repository that asked first: upstream's answer to it says whether it has the blob.
+    /// The repository that asked first: upstream's answer to it says whether it has the blob, and nothing of others.
     pub(crate) canonical: Canonical,
     pub(crate) progress: watch::Sender<Progress>,
     pub(crate) started: Instant,

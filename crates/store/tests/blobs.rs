@@ -20,9 +20,11 @@ use common::{
 use futures_util::FutureExt;
 use longshore_reference::{Digest, Reference, Tag, Tagged};
 use longshore_store::{
-    Answer, AskManifest, Error, Event, Fetched, Options, Outcome, Policy, Refusal, Store,
+    Answer, AskBlob, AskManifest, BlobAsk, Error, Event, Fetched, Options, Outcome, Policy,
+    Refusal, Store,
 };
 use proptest::prelude::*;
+use tokio::sync::Notify;
 
 fn path_of(root: &Path, digest: Digest) -> PathBuf {
     let hex = digest.hex().to_string();
@@ -276,6 +278,66 @@ async fn a_kept_file_that_fails_is_finished_from_upstream() {
         );
         assert_eq!(read(&blob, 0, None).await.unwrap(), bytes, "cut at {cut}");
         assert_eq!(*upstream.fetched.lock().unwrap(), [cut as u64]);
+    }
+}
+
+/// An upstream that answers when the gate opens, and tells when it is asked.
+fn gated(upstream: &Upstream, asked: &Arc<Notify>, gate: &Arc<Notify>) -> AskBlob {
+    let (ask, asked, gate) = (upstream.ask(), Arc::clone(asked), Arc::clone(gate));
+    Arc::new(move |question| {
+        let (answer, asked, gate) = (ask(question), Arc::clone(&asked), Arc::clone(&gate));
+        async move {
+            asked.notify_one();
+            gate.notified().await;
+            answer.await
+        }
+        .boxed()
+    })
+}
+
+#[tokio::test]
+async fn what_upstream_says_to_one_repository_is_no_answer_for_another() {
+    let bytes = content(1000);
+    let limited = || Refusal::Limited {
+        retry_after: None,
+        cause: Arc::new(std::io::Error::other("on purpose")),
+    };
+    let failing = [
+        Upstream::refusing(gone),
+        Upstream::refusing(unreachable),
+        Upstream::refusing(limited),
+        Upstream::of(&content(999)),
+    ];
+    for (row, failing) in failing.into_iter().enumerate() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(&folder).await;
+        let (one, two) = (canonical("one", &bytes), canonical("two", &bytes));
+        let (asked, gate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let leader = tokio::spawn({
+            let (store, one, ask) = (store.clone(), one.clone(), gated(&failing, &asked, &gate));
+            async move { store.blob(&one, true, &Policy::default(), ask).await }
+        });
+        asked.notified().await;
+        // The other repository is asked after the blob when it has joined: then the leader's upstream may answer.
+        let upstream = Upstream::of(&bytes);
+        let ask: AskBlob = {
+            let (ask, gate) = (upstream.ask(), Arc::clone(&gate));
+            Arc::new(move |question| {
+                if matches!(question, BlobAsk::Check) {
+                    gate.notify_one();
+                }
+                ask(question)
+            })
+        };
+        let joined = store.blob(&two, true, &Policy::default(), ask).await;
+        let joined = joined.unwrap_or_else(|error| panic!("row {row}: {error:?}"));
+        assert_eq!(joined.outcome(), Outcome::Miss, "row {row}: it leads now");
+        assert_eq!(read(&joined, 0, None).await.unwrap(), bytes, "row {row}");
+        assert!(leader.await.unwrap().is_err(), "row {row}");
+        let again = open(&store, &two, &Upstream::refusing(unreachable)).await;
+        assert!(again.is_ok(), "row {row}: {again:?}");
+        assert_eq!((failing.fetches(), upstream.fetches()), (1, 1), "row {row}");
+        assert_eq!(upstream.checked.load(Ordering::SeqCst), 1, "row {row}");
     }
 }
 
