@@ -136,6 +136,7 @@ impl Store {
         match entered {
             Ok((follower, leads, Progress { size, kept, .. })) => {
                 let outcome = match (leads, kept) {
+                    (true, true) if known.is_none() => Outcome::Revalidated,
                     (true, true) => Outcome::Hit,
                     (true, false) => Outcome::Miss,
                     (false, _) => Outcome::Joined,
@@ -189,7 +190,10 @@ impl Store {
         if let Some(Err(error)) = store.remembered(&Question::Blob(canonical.clone())) {
             return Err(error);
         }
-        let size = store.ask_has(canonical, policy, &ask).await?;
+        let size = store
+            .ask_has(canonical, &ask)
+            .await
+            .inspect_err(|error| store.remember_refusal(canonical, error, policy))?;
         Ok((size.or_else(|| known.as_ref()?.size), Outcome::Miss))
     }
 }
@@ -333,15 +337,16 @@ impl Inner {
         if let Some(Err(error)) = self.remembered(&Question::Blob(canonical.clone())) {
             return Err(error);
         }
-        self.ask_has(canonical, policy, ask).await?;
+        self.ask_has(canonical, ask)
+            .await
+            .inspect_err(|error| self.remember_refusal(canonical, error, policy))?;
         Ok(Outcome::Revalidated)
     }
 
     /// Asks upstream whether the repository has a blob; all who ask at once wait for one answer.
-    async fn ask_has(
+    pub(crate) async fn ask_has(
         self: &Arc<Self>,
         canonical: &Canonical,
-        policy: &Policy,
         ask: &AskBlob,
     ) -> Result<Option<u64>, Error> {
         let (store, ask, key) = (Arc::clone(self), Arc::clone(ask), canonical.clone());
@@ -359,15 +364,8 @@ impl Inner {
                 BlobAnswer::Refused(refusal) => Err(refusal),
             }
         });
-        match flight.answer().await {
-            Some(Ok(size)) => Ok(size),
-            Some(Err(refusal)) => {
-                let error = refusal.into();
-                self.remember_refusal(canonical, &error, policy);
-                Err(error)
-            }
-            None => Err(Error::GivenUp),
-        }
+        let answer = flight.answer().await.ok_or(Error::GivenUp)?;
+        answer.map_err(Error::from)
     }
 
     fn remember_refusal(&self, canonical: &Canonical, error: &Error, policy: &Policy) {

@@ -175,19 +175,20 @@ impl Job {
     async fn fill(&self) -> Result<Option<Landed>, Error> {
         let permit = self.store.fills.permit(self.permit_within).await?;
         let digest = self.fill.digest();
-        // A fill of this digest may have been committed between the look-up and this one's start.
-        if let Some((file, size)) = self.store.open_local(&digest).await? {
-            self.publish_kept(Arc::new(file), size);
-            return Ok(None);
-        }
         let record = self
             .store
             .records
             .content(&self.fill.canonical)
             .await
             .map(|record| ContentRecord::clone(&record));
+        // A fill of this digest may have been committed between the look-up and this one's start.
+        if let Some((file, size)) = self.store.open_local(&digest).await? {
+            self.confirm(record.as_ref()).await?;
+            self.publish_kept(Arc::new(file), size);
+            return Ok(None);
+        }
+        let (supply, source_size, chunks) = self.first_supply(record.as_ref()).await?;
         let size = record.as_ref().and_then(|record| record.size);
-        let (supply, source_size, chunks) = self.first_supply(size).await?;
         let size = size.or(source_size);
         let ingest = self.start(size).await?;
         self.fill.progress.send_modify(|progress| {

@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 use crate::answer::{BlobAnswer, BlobAsk};
 use crate::error::{Error, Refusal};
 use crate::fill::Job;
+use crate::records::ContentRecord;
 
 /// Bytes that are written at once: 512 KiB. One batch is written while the next one arrives.
 const BATCH_BYTES: usize = 512 << 10;
@@ -46,9 +47,17 @@ pub(crate) enum Ended {
 pub(crate) type Chunks = BoxStream<'static, Result<Bytes, Refusal>>;
 
 impl Job {
+    /// Before content that is held is given to a repository of which no record says that it has it, upstream is asked.
+    pub(crate) async fn confirm(&self, record: Option<&ContentRecord>) -> Result<(), Error> {
+        if record.is_none() {
+            self.store.ask_has(&self.fill.canonical, &self.ask).await?;
+        }
+        Ok(())
+    }
+
     pub(crate) async fn first_supply(
         &self,
-        size: Option<u64>,
+        record: Option<&ContentRecord>,
     ) -> Result<(Supply, Option<u64>, Chunks), Error> {
         if let Some(salvage) = self.salvage.clone() {
             return Ok((Supply::Salvaged, None, salvaged(salvage)));
@@ -61,13 +70,17 @@ impl Job {
             .filter(|_| !self.store.distrusts(&digest))
         {
             match bucket.open_blob(&digest).await {
-                Ok(Some((size, chunks))) => return Ok((Supply::Bucket, Some(size), chunks)),
+                Ok(Some((size, chunks))) => {
+                    self.confirm(record).await?;
+                    return Ok((Supply::Bucket, Some(size), chunks));
+                }
                 Ok(None) => {}
                 Err(error) => {
                     tracing::warn!(%digest, error = &error as &dyn std::error::Error, "bucket failed")
                 }
             }
         }
+        let size = record.and_then(|record| record.size);
         self.ask_upstream(0, size).await
     }
 

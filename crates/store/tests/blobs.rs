@@ -201,10 +201,7 @@ async fn content_of_another_repository_is_only_asked_after() {
         assert!(blob.outcome() == outcome || blob.outcome() == Outcome::Hit);
         assert_eq!(read(&blob, 0, None).await.unwrap(), bytes);
     }
-    assert_eq!(
-        (upstream.fetches(), upstream.checked.load(Ordering::SeqCst)),
-        (1, 1)
-    );
+    assert_eq!((upstream.fetches(), upstream.checked()), (1, 1));
 
     let denying = Upstream::refusing(gone);
     let error = open(&store, &canonical("three", &bytes), &denying)
@@ -217,11 +214,7 @@ async fn content_of_another_repository_is_only_asked_after() {
     open(&store, &canonical("three", &bytes), &denying)
         .await
         .unwrap_err();
-    assert_eq!(
-        denying.checked.load(Ordering::SeqCst),
-        1,
-        "remembered for negative_ttl"
-    );
+    assert_eq!(denying.checked(), 1, "remembered for negative_ttl");
 }
 
 #[tokio::test]
@@ -337,7 +330,7 @@ async fn what_upstream_says_to_one_repository_is_no_answer_for_another() {
         let again = open(&store, &two, &Upstream::refusing(unreachable)).await;
         assert!(again.is_ok(), "row {row}: {again:?}");
         assert_eq!((failing.fetches(), upstream.fetches()), (1, 1), "row {row}");
-        assert_eq!(upstream.checked.load(Ordering::SeqCst), 1, "row {row}");
+        assert_eq!(upstream.checked(), 1, "row {row}");
     }
 }
 
@@ -356,14 +349,19 @@ async fn counting(folder: &tempfile::TempDir) -> (Store, Arc<AtomicUsize>) {
     (Store::open(options).await.unwrap(), quarantined)
 }
 
-/// A tag of a repository whose manifest says of a layer what it likes.
-async fn pull_image(store: &Store, path: &str, layer: Digest, size: usize) {
-    let manifest = Bytes::from(format!(
+/// A manifest that says of a layer what it likes.
+fn image(layer: Digest, size: usize) -> Bytes {
+    let config = Digest::sha256(b"{}");
+    Bytes::from(format!(
         r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json",
-            "config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{}","size":2}},
+            "config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{config}","size":2}},
             "layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{layer}","size":{size}}}]}}"#,
-        Digest::sha256(b"{}"),
-    ));
+    ))
+}
+
+/// Pulls a tag that is such a manifest.
+async fn pull_image(store: &Store, path: &str, layer: Digest, size: usize) {
+    let manifest = image(layer, size);
     let ask: AskManifest = Arc::new(move |_| {
         let fetched = Fetched {
             bytes: manifest.clone(),
@@ -562,6 +560,91 @@ async fn a_bucket_serves_what_the_local_tier_lost() {
         };
         assert_eq!(read(&blob, 0, None).await.unwrap(), bytes);
     }
+}
+
+#[tokio::test]
+async fn content_of_another_repository_in_the_bucket_is_only_asked_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let bucket = Some("memory:///".parse().unwrap());
+    let options = Options {
+        bucket,
+        ..Options::new(folder.path())
+    };
+    let store = Store::open(options).await.unwrap();
+    let bytes = content(2 * MIB);
+    let blob = open(&store, &canonical("one", &bytes), &Upstream::of(&bytes))
+        .await
+        .unwrap();
+    read(&blob, 0, None).await.unwrap();
+    // Ends when all is uploaded.
+    store.close().await;
+    let path = path_of(folder.path(), Digest::sha256(&bytes));
+    fs::remove_file(&path).unwrap();
+
+    let denying = Upstream::refusing(gone);
+    for _ in 0..2 {
+        let refused = open(&store, &canonical("two", &bytes), &denying).await;
+        let error = refused.unwrap_err();
+        assert!(
+            matches!(error, Error::Refused(Refusal::Gone { .. })),
+            "{error:?}"
+        );
+    }
+    assert_eq!((denying.fetches(), denying.checked()), (0, 1));
+    let upstream = Upstream::of(&bytes);
+    let blob = open(&store, &canonical("three", &bytes), &upstream)
+        .await
+        .unwrap();
+    assert_eq!(blob.outcome(), Outcome::Revalidated);
+    assert_eq!(read(&blob, 0, None).await.unwrap(), bytes);
+    assert_eq!((upstream.fetches(), upstream.checked()), (0, 1));
+    store.close().await;
+    fs::remove_file(&path).unwrap();
+    let down = Upstream::refusing(unreachable);
+    for path in ["one", "three"] {
+        let blob = open(&store, &canonical(path, &bytes), &down).await.unwrap();
+        assert_eq!(read(&blob, 0, None).await.unwrap(), bytes);
+    }
+    assert_eq!((down.fetches(), down.checked()), (0, 0), "both have it");
+}
+
+#[tokio::test]
+async fn content_that_another_repository_had_meanwhile_is_only_asked_after() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(Options {
+        fills_max: 1,
+        ..Options::new(folder.path())
+    })
+    .await
+    .unwrap();
+    let large = content(2 * MIB);
+    let (slow, sender) = Upstream::by_hand(Some(large.len() as u64));
+    let blob = open(&store, &canonical("app", &large), &slow)
+        .await
+        .unwrap();
+    // Nobody has it when it is looked up, and then the fill waits for the only permit.
+    let layer = Digest::sha256(b"a layer");
+    let document = image(layer, 7);
+    let other = canonical("two", &document);
+    let denying = Upstream::refusing(gone);
+    let waiting = tokio::spawn({
+        let (store, other, denying) = (store.clone(), other.clone(), denying.clone());
+        async move { open(&store, &other, &denying).await }
+    });
+    while store.usage().fills < 2 {
+        tokio::task::yield_now().await;
+    }
+    pull_image(&store, "one", layer, 7).await;
+    assert!(path_of(folder.path(), other.digest()).exists());
+    sender.send(Ok(large.clone())).unwrap();
+    drop(sender);
+    assert_eq!(read(&blob, 0, None).await.unwrap(), large);
+    let error = waiting.await.unwrap().unwrap_err();
+    assert!(
+        matches!(error, Error::Refused(Refusal::Gone { .. })),
+        "{error:?}"
+    );
+    assert_eq!((denying.fetches(), denying.checked()), (0, 1));
 }
 
 proptest! {

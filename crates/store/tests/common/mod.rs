@@ -60,7 +60,7 @@ type Give = Arc<dyn Fn(u64) -> Result<(Option<u64>, Chunks), Refusal> + Send + S
 pub(crate) struct Upstream {
     give: Give,
     pub(crate) fetched: Arc<Mutex<Vec<u64>>>,
-    pub(crate) checked: Arc<AtomicUsize>,
+    checked: Arc<AtomicUsize>,
     pub(crate) distrusted: Arc<AtomicUsize>,
 }
 
@@ -107,6 +107,10 @@ impl Upstream {
 
     pub(crate) fn fetches(&self) -> usize {
         self.fetched.lock().unwrap().len()
+    }
+
+    pub(crate) fn checked(&self) -> usize {
+        self.checked.load(Ordering::SeqCst)
     }
 
     pub(crate) fn ask(&self) -> AskBlob {
