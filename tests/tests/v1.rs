@@ -1,6 +1,8 @@
 //! Images of registries of protocol v1, pulled by clients that know only v2.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::fs;
+
 use longshore_tests::{
     Client, Content, Fault, Gate, On, Origin, Proxy, Read, Settings, V1Image, V1Registry, V1Style,
     media,
@@ -268,6 +270,38 @@ async fn a_registry_that_is_gone_is_not_missed() {
     v1.restart().await;
     pull(&schema2(&proxy), "1", &image, style).await;
     fetched_once(&v1, &image);
+}
+
+/// Lost bytes are had again by the digests that were given out, whatever another process said of the layers since.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_lost_is_had_again() {
+    let (v1, image) = fixture().await;
+    let style = V1Style::default();
+    let mut proxy = before(&v1, "auto").start().await;
+    let docker = pull(&schema2(&proxy), "1", &image, style).await;
+    proxy.settled().await;
+    proxy.restart().await;
+    // Made of the layers that the process before had fetched.
+    let plain = pull(&oci(&proxy), "1", &image, style).await;
+    proxy.settled().await;
+    fetched_once(&v1, &image);
+    let blobs = proxy.store().join("blobs");
+    fs::remove_dir_all(&blobs).unwrap();
+    for digest in [&docker, &plain] {
+        pull(&proxy.client(), digest, &image, style).await;
+    }
+    proxy.settled().await;
+    assert_eq!(layer_gets(&v1, &image), [2; 3]);
+
+    // With the document lost as well, the tag brings it back.
+    proxy.kill();
+    fs::remove_dir_all(&blobs).unwrap();
+    proxy.restart().await;
+    for (client, digest) in [(schema2(&proxy), &docker), (oci(&proxy), &plain)] {
+        assert_eq!(pull(&client, "1", &image, style).await, *digest);
+        pull(&proxy.client(), digest, &image, style).await;
+    }
+    assert_eq!(layer_gets(&v1, &image), [3; 3]);
 }
 
 /// A tag that moved is followed; what was given out before is still there.

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use longshore_reference::{Canonical, Digest, Tagged};
+use moka::Entry;
+use moka::ops::compute::{CompResult, Op};
 use moka::sync::Cache;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -18,6 +21,8 @@ use crate::local::Local;
 const RECORDS_IN_MEMORY: u64 = 100_000;
 /// A record is a line of JSON; more is none.
 const RECORD_BYTES_MAX: u64 = 16 << 10;
+/// Records that are looked up at once before others are written.
+const LOOKED_UP_MAX: usize = 16;
 /// A tag record whose digest did not change is written again only after this time.
 const REWRITTEN_AFTER: Duration = Duration::from_secs(3600);
 
@@ -169,8 +174,9 @@ impl Records {
             self.read::<ContentRecord>(layout::content(canonical))
                 .await?,
         );
-        self.contents.insert(canonical.clone(), Arc::clone(&record));
-        Some(record)
+        // What was put there meanwhile is newer than what was read.
+        let entry = self.contents.entry_by_ref(canonical).or_insert(record);
+        Some(entry.into_value())
     }
 
     /// What is known of a digest in a repository without a look at the disk.
@@ -183,15 +189,29 @@ impl Records {
         self.put_contents(vec![(canonical.clone(), record)]).await;
     }
 
-    /// Records what belongs to a repository. What is known already is kept and not written again.
+    /// Records what belongs to a repository. What is known already is kept and not written again: what memory does not
+    /// have is looked up first, as nothing behind a record in memory is ever looked at.
     pub(crate) async fn put_contents(&self, contents: Vec<(Canonical, ContentRecord)>) {
+        let looked_up = stream::iter(contents).map(|(canonical, record)| async move {
+            let known = self.content(&canonical).await;
+            (canonical, record, known)
+        });
+        let contents = looked_up.buffered(LOOKED_UP_MAX).collect::<Vec<_>>().await;
         let mut fresh = Vec::new();
-        for (canonical, record) in contents {
-            let known = self.contents.get(&canonical);
-            let record = record.or(known.as_deref());
-            if known.is_none_or(|known| *known != record) {
-                self.contents
-                    .insert(canonical.clone(), Arc::new(record.clone()));
+        for (canonical, record, known) in contents {
+            // Two may say different things of one digest at once: neither is lost.
+            let entry = self.contents.entry_by_ref(&canonical);
+            let put = entry.and_compute_with(|entry| {
+                let known = entry.map(Entry::into_value).or(known);
+                let record = record.or(known.as_deref());
+                if known.is_some_and(|known| *known == record) {
+                    Op::Nop
+                } else {
+                    Op::Put(Arc::new(record))
+                }
+            });
+            if let CompResult::Inserted(entry) | CompResult::ReplacedWith(entry) = put {
+                let record = ContentRecord::clone(entry.value());
                 fresh.push((layout::content(&canonical), record));
             }
         }

@@ -33,3 +33,35 @@ async fn no_claim_replaces_a_verified_size() {
         assert_eq!(*again, held, "after a restart");
     }
 }
+
+#[tokio::test]
+async fn what_is_known_of_content_is_not_masked_by_what_is_said_of_it_later() {
+    let tracker = tokio_util::task::TaskTracker::new();
+    tracker.close();
+    let bucket = Bucket::open(&"memory:///".parse().unwrap(), tracker.clone()).unwrap();
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let known = ContentRecord {
+        stored: Some(Digest::sha256(b"elsewhere")),
+        origin: Some(Origin::V1Layer { id: "1".into() }),
+        ..ContentRecord::verified(7)
+    };
+    let open = |root: &tempfile::TempDir, bucket: Option<&Bucket>| {
+        let local = Local::open(root.path(), None).unwrap();
+        Records::new(local, bucket.cloned())
+    };
+    let canonical = canonical();
+    let records = open(&first, Some(&bucket));
+    records.put_content(&canonical, known.clone()).await;
+    tracker.wait().await;
+
+    // A restart without the bucket, then one with an empty local tier, which alone has the bucket to look at.
+    for (root, bucket) in [(&first, None), (&second, Some(&bucket))] {
+        let records = open(root, bucket);
+        records.put_content(&canonical, claimed(1)).await;
+        assert_eq!(*records.seen(&canonical).unwrap(), known);
+        tracker.wait().await;
+    }
+    let third = tempfile::tempdir().unwrap();
+    let records = open(&third, Some(&bucket));
+    assert_eq!(*records.content(&canonical).await.unwrap(), known);
+}
