@@ -24,6 +24,7 @@ pub struct Settings {
     upstreams: String,
     store_lines: String,
     store: Option<PathBuf>,
+    bucket: Option<String>,
     environment: Vec<(String, OsString)>,
 }
 
@@ -69,6 +70,17 @@ impl Settings {
     pub fn store(mut self, folder: &Path) -> Self {
         self.store = Some(folder.into());
         self
+    }
+
+    /// Puts a bucket behind the local tier, at this address of an object server, which need not answer.
+    #[must_use]
+    pub fn bucket(mut self, server: SocketAddr) -> Self {
+        self.bucket = Some("s3://bucket/prefix".to_owned());
+        self.environment("AWS_ENDPOINT_URL", format!("http://{server}"))
+            .environment("AWS_ALLOW_HTTP", "true")
+            .environment("AWS_REGION", "nowhere-1")
+            .environment("AWS_ACCESS_KEY_ID", "key")
+            .environment("AWS_SECRET_ACCESS_KEY", "secret")
     }
 
     /// Sets a variable of its environment, which is otherwise empty but for `HOME`, `PATH` and `LONGSHORE_LOG`.
@@ -132,10 +144,15 @@ impl Proxy {
             defaults,
             upstreams,
             store_lines,
+            bucket,
             environment,
             ..
         } = settings;
-        let url = format!("file://{}", store.display());
+        let url = match bucket {
+            // The local tier is the folder around the spool.
+            Some(url) => format!("{url}\"\nspool = \"{}/spool", store.display()),
+            None => format!("file://{}", store.display()),
+        };
         let file = format!(
             "listen = \"{address}\"\n{top}[store]\nurl = \"{url}\"\n{store_lines}[defaults]\n{defaults}{upstreams}"
         );

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use prometheus::{
-    Encoder, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder,
+    Encoder, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 
 use crate::names::{Buffer, Names, UpstreamId};
@@ -78,6 +78,8 @@ pub struct Metrics {
     store_bytes: IntGauge,
     store_objects: IntGauge,
     quarantined: IntCounter,
+    bucket_up: IntGaugeVec,
+    bucket_errors: IntCounterVec,
 }
 
 impl Metrics {
@@ -130,6 +132,16 @@ impl Metrics {
             quarantined: new.counter(
                 "store_quarantined_total",
                 "Kept files that were damaged and moved aside.",
+            )?,
+            bucket_up: new.gauges(
+                "store_bucket_up",
+                "Whether the bucket answers, or is left alone for a while.",
+                &[],
+            )?,
+            bucket_errors: new.counters(
+                "store_bucket_errors_total",
+                "Requests to the bucket that failed.",
+                &["action"],
             )?,
             names: names.clone(),
             registry,
@@ -207,6 +219,14 @@ impl Metrics {
                 self.away.mismatch(self.label(upstream));
             }
             Event::Quarantined => self.quarantined.inc(),
+            // Without labels, but a family all the same: without a bucket it has no value.
+            Event::BucketUp { up } => {
+                let no_labels: [&str; 0] = [];
+                self.bucket_up
+                    .with_label_values(&no_labels)
+                    .set(i64::from(up));
+            }
+            Event::BucketFailed { action } => self.bucket_errors.with_label_values(&[action]).inc(),
             _ => {}
         }
     }

@@ -10,15 +10,21 @@ use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use longshore_reference::Digest;
 use object_store::path::Path;
-use object_store::{MultipartUpload, ObjectStore, ObjectStoreExt, PutPayload, parse_url_opts};
+use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
+use self::clients::Clients;
+use self::health::Health;
 use crate::error::{Error, Refusal};
 use crate::layout;
+use crate::store::Observer;
+
+mod clients;
+mod health;
 
 /// Bytes of one part of an upload: 8 MiB. Smaller blobs are one request.
 const PART_BYTES: u64 = 8 << 20;
@@ -30,14 +36,16 @@ const UPLOADS_MAX: usize = 2;
 const RECORD_WRITES_MAX: usize = 16;
 /// Tries of an upload, beside those of each request.
 const UPLOAD_TRIES: u32 = 3;
+/// A look-up, or the first bytes of a blob, may take so long; then upstream is asked.
+const LOOK_WITHIN: Duration = Duration::from_secs(2);
 /// A body that brings nothing for so long is given up.
 const IDLE: Duration = Duration::from_secs(30);
 
 /// An object store, reached by URL and its usual environment variables. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Bucket {
-    objects: Arc<dyn ObjectStore>,
-    prefix: Path,
+    clients: Clients,
+    health: Arc<Health>,
     tracker: TaskTracker,
     uploads: Arc<Semaphore>,
     writes: Arc<Semaphore>,
@@ -47,14 +55,10 @@ type Chunks = BoxStream<'static, Result<Bytes, Refusal>>;
 
 impl Bucket {
     /// Opens `s3://`, `gs://`, `az://` or `memory://`. No request is made: a store starts without its bucket.
-    pub(crate) fn open(url: &Url, tracker: TaskTracker) -> Result<Self, Error> {
-        // The library's total time-out includes the body; streams have an idle deadline of their own here.
-        let options = [("timeout", "365days"), ("connect_timeout", "5s")]
-            .map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let options = std::env::vars_os()
-            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
-            .chain(options);
-        let (objects, prefix) = parse_url_opts(url, options).map_err(|cause| {
+    pub(crate) fn open(url: &Url, tracker: TaskTracker, observer: Observer) -> Result<Self, Error> {
+        let variables = std::env::vars_os()
+            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)));
+        let clients = Clients::new(url, variables).map_err(|cause| {
             let mut url = url.clone();
             url.set_query(None);
             Error::Url {
@@ -62,74 +66,72 @@ impl Bucket {
                 reason: cause.to_string(),
             }
         })?;
-        Ok(Self {
-            objects: Arc::from(objects),
-            prefix,
+        Ok(Self::of(clients, tracker, observer))
+    }
+
+    fn of(clients: Clients, tracker: TaskTracker, observer: Observer) -> Self {
+        Self {
+            clients,
+            health: Arc::new(Health::new(observer)),
             tracker,
             uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
             writes: Arc::new(Semaphore::new(RECORD_WRITES_MAX)),
-        })
+        }
     }
 
-    /// A blob's size and bytes.
-    pub(crate) async fn open_blob(&self, digest: &Digest) -> Result<Option<(u64, Chunks)>, Error> {
+    /// A blob's size and bytes, of which the first are there. One that fails is none: upstream is asked instead.
+    pub(crate) async fn open_blob(&self, digest: &Digest) -> Option<(u64, Chunks)> {
         let key = layout::blob(digest);
-        let asked = timeout(IDLE, self.objects.get(&self.at(&key))).await;
-        let found = match asked {
-            Ok(Ok(found)) => found,
-            Ok(Err(object_store::Error::NotFound { .. })) => return Ok(None),
-            Ok(Err(cause)) => return Err(failed("read", &key, cause)),
-            Err(late) => return Err(failed("read", &key, generic(late))),
+        let begun = async {
+            let found = self.clients.lookups.get(&self.at(&key)).await?;
+            let size = found.meta.size;
+            let mut chunks = found.into_stream().fuse();
+            let first = chunks.next().await.transpose()?;
+            Ok((size, first, chunks))
         };
-        let size = found.meta.size;
-        let chunks = futures_util::stream::unfold(Some(found.into_stream()), |chunks| async {
-            let mut chunks = chunks?;
-            match timeout(IDLE, chunks.next()).await {
-                Ok(Some(Ok(bytes))) => Some((Ok(bytes), Some(chunks))),
-                Ok(Some(Err(cause))) => Some((
-                    Err(Refusal::Unreachable {
+        let (size, first, chunks) = self.look("read", &key, begun).await?;
+        let health = Arc::clone(&self.health);
+        let rest = futures_util::stream::unfold(Some(chunks), move |chunks| {
+            let health = Arc::clone(&health);
+            async move {
+                let mut chunks = chunks?;
+                let refusal = match timeout(IDLE, chunks.next()).await {
+                    Ok(Some(Ok(bytes))) => return Some((Ok(bytes), Some(chunks))),
+                    Ok(None) => return None,
+                    Ok(Some(Err(cause))) => Refusal::Unreachable {
                         cause: Arc::new(cause),
-                    }),
-                    None,
-                )),
-                Ok(None) => None,
-                Err(late) => Some((
-                    Err(Refusal::TimedOut {
+                    },
+                    Err(late) => Refusal::TimedOut {
                         cause: Arc::new(late),
-                    }),
-                    None,
-                )),
+                    },
+                };
+                health.tell_error("read");
+                health.failed();
+                Some((Err(refusal), None))
             }
         });
-        Ok(Some((size, chunks.boxed())))
+        let first = futures_util::stream::iter(first.map(Ok));
+        Some((size, first.chain(rest).boxed()))
     }
 
     /// Whether a blob is there, and its size.
     pub(crate) async fn blob_size(&self, digest: &Digest) -> Option<u64> {
         let key = layout::blob(digest);
-        match timeout(IDLE, self.objects.head(&self.at(&key))).await {
-            Ok(Ok(found)) => Some(found.size),
-            Ok(Err(object_store::Error::NotFound { .. })) => None,
-            Ok(Err(cause)) => self.warn("look at", &key, cause),
-            Err(late) => self.warn("look at", &key, generic(late)),
-        }
+        let at = self.at(&key);
+        let found = self.look("find", &key, self.clients.lookups.head(&at));
+        Some(found.await?.size)
     }
 
     /// Reads a small object whole. One that fails is none: upstream is asked instead.
     pub(crate) async fn read(&self, key: &str, bytes_max: u64) -> Option<Bytes> {
         let read = async {
-            let found = self.objects.get(&self.at(key)).await?;
+            let found = self.clients.lookups.get(&self.at(key)).await?;
             if found.meta.size > bytes_max {
                 return Ok(None);
             }
             found.bytes().await.map(Some)
         };
-        match timeout(IDLE, read).await {
-            Ok(Ok(found)) => found,
-            Ok(Err(object_store::Error::NotFound { .. })) => None,
-            Ok(Err(cause)) => self.warn("read", key, cause),
-            Err(late) => self.warn("read", key, generic(late)),
-        }
+        self.look("read", key, read).await?
     }
 
     /// Writes a small object after this call: nothing waits for the bucket.
@@ -139,19 +141,50 @@ impl Bucket {
             let Ok(_permit) = bucket.writes.acquire().await else {
                 return;
             };
-            if let Err(cause) = bucket.objects.put(&bucket.at(&key), bytes.into()).await {
-                let () = bucket.warn("write", &key, cause).unwrap_or_default();
+            let at = bucket.at(&key);
+            if let Err(cause) = bucket.clients.writes.put(&at, bytes.into()).await {
+                bucket.warn("write", &key, cause);
             }
         });
     }
 
     /// Removes a small object.
     pub(crate) async fn remove(&self, key: &str) {
-        match timeout(IDLE, self.objects.delete(&self.at(key))).await {
-            Ok(Ok(()) | Err(object_store::Error::NotFound { .. })) => {}
-            Ok(Err(cause)) => self.warn("remove", key, cause).unwrap_or_default(),
-            Err(late) => self.warn("remove", key, generic(late)).unwrap_or_default(),
+        let at = self.at(key);
+        self.look("remove", key, self.clients.lookups.delete(&at))
+            .await;
+    }
+
+    /// What a request waits for: within its time, and from a bucket that answers. `None` where nothing is there.
+    async fn look<T>(
+        &self,
+        action: &'static str,
+        key: &str,
+        asked: impl Future<Output = object_store::Result<T>>,
+    ) -> Option<T> {
+        if !self.health.may_ask() {
+            return None;
         }
+        let answer = timeout(LOOK_WITHIN, asked).await;
+        let cause = match answer.unwrap_or_else(|late| Err(generic(late))) {
+            Ok(found) => {
+                self.health.answered();
+                return Some(found);
+            }
+            Err(object_store::Error::NotFound { .. }) => {
+                self.health.answered();
+                return None;
+            }
+            Err(cause) => cause,
+        };
+        // Any other error is an answer about this object: a bucket may deny what is not there.
+        if matches!(cause, object_store::Error::Generic { .. }) {
+            self.health.failed();
+        } else {
+            self.health.answered();
+        }
+        self.warn(action, key, cause);
+        None
     }
 
     /// Uploads a committed blob from its file after this call, in parts.
@@ -178,10 +211,13 @@ impl Bucket {
         let at = self.at(key);
         if size <= PART_BYTES {
             let bytes = read_part(file, 0, size).await?;
-            self.objects.put(&at, PutPayload::from_bytes(bytes)).await?;
+            self.clients
+                .writes
+                .put(&at, PutPayload::from_bytes(bytes))
+                .await?;
             return Ok(());
         }
-        let mut upload = self.objects.put_multipart(&at).await?;
+        let mut upload = self.clients.writes.put_multipart(&at).await?;
         let sent = send_parts(upload.as_mut(), file, size).await;
         let completed = match sent {
             Ok(()) => upload.complete().await.map(|_| ()),
@@ -196,13 +232,17 @@ impl Bucket {
 
     fn at(&self, key: &str) -> Path {
         key.split('/')
-            .fold(self.prefix.clone(), |path, part| path.join(part))
+            .fold(self.clients.prefix.clone(), |path, part| path.join(part))
     }
 
-    fn warn<T>(&self, action: &'static str, key: &str, cause: object_store::Error) -> Option<T> {
-        let error = failed(action, key, cause);
+    fn warn(&self, action: &'static str, key: &str, cause: object_store::Error) {
+        self.health.tell_error(action);
+        let error = Error::Bucket {
+            action,
+            key: key.to_owned(),
+            cause: Arc::new(cause),
+        };
         tracing::warn!(error = &error as &dyn std::error::Error, "bucket failed");
-        None
     }
 }
 
@@ -246,14 +286,6 @@ async fn read_part(file: &Arc<File>, offset: u64, len: u64) -> object_store::Res
         std::io::Result::Ok(buffer.freeze())
     });
     read.await.map_err(generic)?.map_err(generic)
-}
-
-fn failed(action: &'static str, key: &str, cause: object_store::Error) -> Error {
-    Error::Bucket {
-        action,
-        key: key.to_owned(),
-        cause: Arc::new(cause),
-    }
 }
 
 fn generic(source: impl std::error::Error + Send + Sync + 'static) -> object_store::Error {

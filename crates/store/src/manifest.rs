@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use longshore_reference::{Canonical, Digest, Reference, Tagged};
-use tokio::time::timeout_at;
+use tokio::time::{Instant, timeout_at};
 
 use crate::answer::{Answer, Ask, AskManifest};
 use crate::error::{Error, Refusal};
@@ -75,6 +75,7 @@ impl Store {
         ask: impl FnOnce() -> AskManifest,
     ) -> Result<Held, Error> {
         let store = &self.0;
+        let asked = Instant::now();
         let kept = store.kept(tagged).await;
         let now = (store.clock)();
         if let Some(kept) = kept
@@ -112,7 +113,9 @@ impl Store {
                     .await
             }
         });
-        match timeout_at(flight.started + within, flight.answer()).await {
+        // The look-up counts too: a bucket that answers late must not make the client wait longer.
+        let deadline = (flight.started + within).min(asked + policy.answer_within);
+        match timeout_at(deadline, flight.answer()).await {
             Ok(Some(result)) => result.map(|held| joined(held, leads)),
             Ok(None) => Err(Error::GivenUp),
             // The question goes on; what it finds is there for the next request.
@@ -131,6 +134,7 @@ impl Store {
         ask: impl FnOnce() -> AskManifest,
     ) -> Result<Held, Error> {
         let store = &self.0;
+        let asked = Instant::now();
         if let Some((bytes, media_type)) = store.load_known(canonical).await {
             let (digest, outcome) = (canonical.digest(), Outcome::Hit);
             return Ok(Held {
@@ -158,7 +162,8 @@ impl Store {
                 result
             }
         });
-        match timeout_at(flight.started + policy.answer_within, flight.answer()).await {
+        let deadline = flight.started.min(asked) + policy.answer_within;
+        match timeout_at(deadline, flight.answer()).await {
             Ok(Some(result)) => result.map(|held| joined(held, leads)),
             Ok(None) => Err(Error::GivenUp),
             Err(late) => Err(timed_out(late).into()),

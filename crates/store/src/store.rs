@@ -101,6 +101,16 @@ pub enum Event<'a> {
     },
     /// A kept file could not be read or was not whole; it was moved aside.
     Quarantined,
+    /// The bucket answers, or is left alone for a while because it does not. Told when that changes.
+    BucketUp {
+        /// It answers.
+        up: bool,
+    },
+    /// A request to the bucket failed.
+    BucketFailed {
+        /// What was tried: `read`, `find`, `write`, `remove` or `upload`.
+        action: &'static str,
+    },
 }
 
 /// What is held and under way, for metrics.
@@ -179,7 +189,7 @@ impl Store {
         };
         let tracker = TaskTracker::new();
         let bucket = bucket
-            .map(|url| Bucket::open(&url, tracker.clone()))
+            .map(|url| Bucket::open(&url, tracker.clone(), Arc::clone(&options.observer)))
             .transpose()?;
         let store = Self(Arc::new(Inner {
             records: Records::new(local.clone(), bucket.clone()),

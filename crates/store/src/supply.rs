@@ -68,17 +68,10 @@ impl Job {
             .bucket
             .as_ref()
             .filter(|_| !self.store.distrusts(&digest))
+            && let Some((size, chunks)) = bucket.open_blob(&digest).await
         {
-            match bucket.open_blob(&digest).await {
-                Ok(Some((size, chunks))) => {
-                    self.confirm(record).await?;
-                    return Ok((Supply::Bucket, Some(size), chunks));
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::warn!(%digest, error = &error as &dyn std::error::Error, "bucket failed")
-                }
-            }
+            self.confirm(record).await?;
+            return Ok((Supply::Bucket, Some(size), chunks));
         }
         let size = record.and_then(|record| record.size);
         self.ask_upstream(0, size).await

@@ -203,6 +203,10 @@ fn store() {
         whole: false,
     });
     metrics.store(longshore_store::Event::Quarantined);
+    for up in [true, false] {
+        metrics.store(longshore_store::Event::BucketUp { up });
+    }
+    metrics.store(longshore_store::Event::BucketFailed { action: "read" });
     let lines = lines(&metrics);
     for expected in [
         "longshore_digest_mismatch_total{upstream=\"*.pkg.dev\"} 1",
@@ -210,6 +214,8 @@ fn store() {
         "longshore_fill_seconds_count{result=\"whole\"} 1",
         "longshore_fill_seconds_count{result=\"failed\"} 1",
         "longshore_store_quarantined_total 1",
+        "longshore_store_bucket_up 0",
+        "longshore_store_bucket_errors_total{action=\"read\"} 1",
     ] {
         assert!(
             lines.iter().any(|line| line == expected),
