@@ -11,7 +11,7 @@ use futures_util::stream::BoxStream;
 use longshore_reference::Digest;
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
@@ -21,6 +21,7 @@ use self::clients::Clients;
 use self::health::Health;
 use crate::error::{Error, Refusal};
 use crate::layout;
+use crate::local::Local;
 use crate::store::Observer;
 
 mod clients;
@@ -34,6 +35,10 @@ const PARTS_IN_FLIGHT: usize = 2;
 const UPLOADS_MAX: usize = 2;
 /// Records that are written at once.
 const RECORD_WRITES_MAX: usize = 16;
+/// Uploads that may wait, and writes of records: the local tier alone has what comes on top.
+const WAITING_MAX: usize = 10_000;
+/// A request that writes ends after this time, its tries included: one that hangs must not keep its turn for ever.
+const SENT_WITHIN: Duration = Duration::from_secs(300);
 /// Tries of an upload, beside those of each request.
 const UPLOAD_TRIES: u32 = 3;
 /// A look-up, or the first bytes of a blob, may take so long; then upstream is asked.
@@ -47,8 +52,29 @@ pub(crate) struct Bucket {
     clients: Clients,
     health: Arc<Health>,
     tracker: TaskTracker,
-    uploads: Arc<Semaphore>,
-    writes: Arc<Semaphore>,
+    uploads: Queue,
+    writes: Queue,
+}
+
+/// Work that nothing waits for: little of it at once, and so much of it waiting.
+#[derive(Clone, Debug)]
+struct Queue {
+    places: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+}
+
+impl Queue {
+    fn new(places: usize, turns: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(places)),
+            turns: Arc::new(Semaphore::new(turns)),
+        }
+    }
+
+    /// A place, which is held until the work is done; `None` when all are taken.
+    fn place(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.places).try_acquire_owned().ok()
+    }
 }
 
 type Chunks = BoxStream<'static, Result<Bytes, Refusal>>;
@@ -74,8 +100,8 @@ impl Bucket {
             clients,
             health: Arc::new(Health::new(observer)),
             tracker,
-            uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
-            writes: Arc::new(Semaphore::new(RECORD_WRITES_MAX)),
+            uploads: Queue::new(WAITING_MAX, UPLOADS_MAX),
+            writes: Queue::new(WAITING_MAX, RECORD_WRITES_MAX),
         }
     }
 
@@ -136,13 +162,17 @@ impl Bucket {
 
     /// Writes a small object after this call: nothing waits for the bucket.
     pub(crate) fn write_soon(&self, key: String, bytes: Bytes) {
+        let Some(place) = self.writes.place() else {
+            self.warn("write", &key, too_many());
+            return;
+        };
         let bucket = self.clone();
         self.tracker.spawn(async move {
-            let Ok(_permit) = bucket.writes.acquire().await else {
+            let (_place, Ok(_turn)) = (place, bucket.writes.turns.acquire().await) else {
                 return;
             };
             let at = bucket.at(&key);
-            if let Err(cause) = bucket.clients.writes.put(&at, bytes.into()).await {
+            if let Err(cause) = in_time(bucket.clients.writes.put(&at, bytes.into())).await {
                 bucket.warn("write", &key, cause);
             }
         });
@@ -187,19 +217,28 @@ impl Bucket {
         None
     }
 
-    /// Uploads a committed blob from its file after this call, in parts.
-    pub(crate) fn upload_soon(&self, digest: Digest, file: File, size: u64) {
-        let bucket = self.clone();
-        let file = Arc::new(file);
+    /// Uploads a committed blob after this call, in parts. It is opened when its turn comes: while the bucket is slow
+    /// or lost, what waits must not use up the files that a process may have open.
+    pub(crate) fn upload_soon(&self, digest: Digest, local: &Local) {
+        let key = layout::blob(&digest);
+        let Some(place) = self.uploads.place() else {
+            self.warn("upload", &key, too_many());
+            return;
+        };
+        let (bucket, local) = (self.clone(), local.clone());
         self.tracker.spawn(async move {
-            let Ok(_permit) = bucket.uploads.acquire().await else {
+            let (_place, Ok(_turn)) = (place, bucket.uploads.turns.acquire().await) else {
                 return;
             };
-            let key = layout::blob(&digest);
+            let (file, size) = match local.run(move |local| local.open_blob(&digest)).await {
+                Ok(Some((file, size))) => (Arc::new(file), size),
+                Ok(None) => return,
+                Err(cause) => return bucket.warn("upload", &key, generic(cause)),
+            };
             for attempt in 1..=UPLOAD_TRIES {
                 match bucket.upload(&key, &file, size).await {
                     Ok(()) => return,
-                    Err(cause) => tracing::warn!(%key, attempt, cause = &cause as &dyn std::error::Error, "upload failed"),
+                    Err(cause) => bucket.warn("upload", &key, cause),
                 }
                 tokio::time::sleep(Duration::from_secs(1) * attempt).await;
             }
@@ -217,15 +256,15 @@ impl Bucket {
                 .await?;
             return Ok(());
         }
-        let mut upload = self.clients.writes.put_multipart(&at).await?;
+        let mut upload = in_time(self.clients.writes.put_multipart(&at)).await?;
         let sent = send_parts(upload.as_mut(), file, size).await;
         let completed = match sent {
-            Ok(()) => upload.complete().await.map(|_| ()),
+            Ok(()) => in_time(upload.complete()).await.map(|_| ()),
             Err(cause) => Err(cause),
         };
         if completed.is_err() {
             // Parts that are not aborted are kept, and paid for, until the bucket's own rule removes them.
-            drop(upload.abort().await);
+            drop(in_time(upload.abort()).await);
         }
         completed
     }
@@ -259,7 +298,7 @@ async fn send_parts(
         }
         let len = PART_BYTES.min(size - offset);
         let bytes = read_part(file, offset, len).await?;
-        parts.spawn(upload.put_part(PutPayload::from_bytes(bytes)));
+        parts.spawn(in_time(upload.put_part(PutPayload::from_bytes(bytes))));
         offset += len;
     }
     while let Some(part) = parts.join_next().await {
@@ -288,9 +327,23 @@ async fn read_part(file: &Arc<File>, offset: u64, len: u64) -> object_store::Res
     read.await.map_err(generic)?.map_err(generic)
 }
 
+async fn in_time<T>(
+    sent: impl Future<Output = object_store::Result<T>>,
+) -> object_store::Result<T> {
+    let sent = timeout(SENT_WITHIN, sent).await;
+    sent.unwrap_or_else(|late| Err(generic(late)))
+}
+
+fn too_many() -> object_store::Error {
+    generic(std::io::Error::other("too much waits for the bucket"))
+}
+
 fn generic(source: impl std::error::Error + Send + Sync + 'static) -> object_store::Error {
     object_store::Error::Generic {
         store: "bucket",
         source: Box::new(source),
     }
 }
+
+#[cfg(test)]
+mod tests;

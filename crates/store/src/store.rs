@@ -251,15 +251,8 @@ impl Inner {
     pub(crate) fn committed(self: &Arc<Self>, digest: Digest, size: u64) {
         self.bytes.fetch_add(size, Ordering::Relaxed);
         self.objects.fetch_add(1, Ordering::Relaxed);
-        if let Some(bucket) = self.bucket.clone() {
-            let local = self.local.clone();
-            self.tracker.spawn(async move {
-                if let Ok(Some((file, size))) =
-                    local.run(move |local| local.open_blob(&digest)).await
-                {
-                    bucket.upload_soon(digest, file, size);
-                }
-            });
+        if let Some(bucket) = &self.bucket {
+            bucket.upload_soon(digest, &self.local);
         }
     }
 
