@@ -372,7 +372,7 @@ impl Inner {
         if let Error::Refused(refusal) = error {
             let time = remembered_for(refusal, false, policy);
             let question = Question::Blob(canonical.clone());
-            self.remember(question, &Err(error.clone()), time);
+            self.remember(question, Err(error.clone()), time);
         }
     }
 }

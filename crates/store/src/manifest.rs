@@ -85,8 +85,13 @@ impl Store {
             return Ok(kept.held(Outcome::Hit));
         }
         let reference = Reference::Tagged(tagged.clone());
-        if let Some(result) = store.remembered(&Question::Manifest(reference.clone())) {
-            return result;
+        match (
+            store.remembered(&Question::Manifest(reference.clone())),
+            &kept,
+        ) {
+            (Some(Err(error)), _) => return Err(error),
+            (Some(Ok(())), Some(kept)) => return Ok(kept.held(Outcome::Stale)),
+            (Some(Ok(())), None) | (None, _) => {}
         }
         let within = if kept.is_some() {
             policy.stale_within.min(policy.answer_within)
@@ -146,8 +151,8 @@ impl Store {
         }
         let reference = Reference::Canonical(canonical.clone());
         let question = Question::Manifest(reference.clone());
-        if let Some(result) = store.remembered(&question) {
-            return result;
+        if let Some(Err(error)) = store.remembered(&question) {
+            return Err(error);
         }
         let (flight, leads) = store.manifests_asked.join(&reference, || {
             let (store, canonical, policy, ask) =
@@ -156,8 +161,9 @@ impl Store {
                 let asked =
                     tokio::time::timeout(ASKED_FOR_MAX, store.fetch(&canonical, &ask)).await;
                 let result = asked.unwrap_or_else(|late| Err(timed_out(late).into()));
-                if let Err(Error::Refused(refusal)) = &result {
-                    store.remember(question, &result, remembered_for(refusal, false, &policy));
+                if let Err(error @ Error::Refused(refusal)) = &result {
+                    let time = remembered_for(refusal, false, &policy);
+                    store.remember(question, Err(error.clone()), time);
                 }
                 result
             }
@@ -265,7 +271,7 @@ impl Inner {
         };
         self.remember(
             question,
-            &result,
+            result.as_ref().map(|_| ()).map_err(Error::clone),
             remembered_for(&refusal, kept.is_some(), policy),
         );
         result

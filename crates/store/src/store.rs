@@ -162,11 +162,12 @@ pub(crate) enum Question {
     Blob(Canonical),
 }
 
-/// An answer that stands for a while.
+/// A verdict that stands for a while: to serve what is kept, or to refuse. It is only the verdict, for the kept bytes
+/// would stay in memory for as long.
 #[derive(Clone, Debug)]
 pub(crate) struct Remembered {
     until: Instant,
-    result: Result<Held, Error>,
+    verdict: Result<(), Error>,
 }
 
 impl Store {
@@ -294,27 +295,17 @@ impl Inner {
             .is_some_and(|since| since.elapsed() < DISTRUSTED_FOR)
     }
 
-    pub(crate) fn remember(
-        &self,
-        question: Question,
-        result: &Result<Held, Error>,
-        time: Duration,
-    ) {
+    pub(crate) fn remember(&self, question: Question, verdict: Result<(), Error>, time: Duration) {
         if !time.is_zero() {
             let until = Instant::now() + time;
-            self.remembered.insert(
-                question,
-                Remembered {
-                    until,
-                    result: result.clone(),
-                },
-            );
+            self.remembered
+                .insert(question, Remembered { until, verdict });
         }
     }
 
-    pub(crate) fn remembered(&self, question: &Question) -> Option<Result<Held, Error>> {
+    pub(crate) fn remembered(&self, question: &Question) -> Option<Result<(), Error>> {
         let remembered = self.remembered.get(question)?;
-        (Instant::now() < remembered.until).then_some(remembered.result)
+        (Instant::now() < remembered.until).then_some(remembered.verdict)
     }
 
     pub(crate) fn tell(&self, event: &Event<'_>) {

@@ -210,6 +210,26 @@ async fn a_tag_survives_a_restart_and_time_in_the_future_counts_as_unchecked() {
     assert_eq!((held.outcome, held.bytes), (Outcome::Revalidated, bytes));
 }
 
+/// Else an outage would fill the memory with what was served in it.
+#[tokio::test]
+async fn a_stale_answer_does_not_stay_in_memory() {
+    let (mut fixture, bytes) = kept().await;
+    fixture.store.close().await;
+    fixture.store = Store::open(Options {
+        manifest_memory_bytes: 0,
+        ..Options::new(fixture._folder.path())
+    })
+    .await
+    .unwrap();
+    for asked in [1, 0] {
+        fixture.answers(|_| Answer::Refused(unreachable()));
+        let held = fixture.tag().await.unwrap();
+        assert_eq!((held.outcome, &held.bytes), (Outcome::Stale, &bytes));
+        assert_eq!(fixture.asked().len(), asked, "then it is remembered");
+        assert!(held.bytes.is_unique(), "nothing else holds the bytes");
+    }
+}
+
 #[tokio::test]
 async fn refusals_with_a_kept_copy() {
     let c = cause;
