@@ -44,10 +44,10 @@ pub(crate) struct TagRecord {
 }
 
 impl TagRecord {
-    /// How long ago upstream said so. A time in the future counts as never.
+    /// How long ago upstream said so. A time in the future, or one that cannot be, counts as never.
     pub(crate) fn age(&self, now: SystemTime) -> Option<Duration> {
-        now.duration_since(UNIX_EPOCH + Duration::from_secs(self.checked))
-            .ok()
+        let checked = UNIX_EPOCH.checked_add(Duration::from_secs(self.checked))?;
+        now.duration_since(checked).ok()
     }
 }
 

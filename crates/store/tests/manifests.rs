@@ -210,6 +210,26 @@ async fn a_tag_survives_a_restart_and_time_in_the_future_counts_as_unchecked() {
     assert_eq!((held.outcome, held.bytes), (Outcome::Revalidated, bytes));
 }
 
+#[tokio::test]
+async fn a_time_that_cannot_be_counts_as_unchecked() {
+    for checked in [u64::MAX, i64::MAX as u64] {
+        let (mut fixture, bytes) = kept().await;
+        fixture.store.close().await;
+        let record = fixture
+            ._folder
+            .path()
+            .join("repositories/registry.example/app/_tags/1");
+        let line = std::fs::read_to_string(&record).unwrap();
+        let changed = line.replace(r#""checked":1000000"#, &format!(r#""checked":{checked}"#));
+        assert_ne!(line, changed);
+        std::fs::write(&record, changed).unwrap();
+        fixture.store = Fixture::open(&fixture._folder, &fixture.now).await;
+        fixture.answers(|_| Answer::Same);
+        let held = fixture.tag().await.unwrap();
+        assert_eq!((held.outcome, held.bytes), (Outcome::Revalidated, bytes));
+    }
+}
+
 /// Else an outage would fill the memory with what was served in it.
 #[tokio::test]
 async fn a_stale_answer_does_not_stay_in_memory() {
