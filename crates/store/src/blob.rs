@@ -13,10 +13,11 @@ use crate::fills::Place;
 use crate::freshness::{Policy, remembered_for};
 use crate::local::Local;
 use crate::outcome::Outcome;
+use crate::passing::Passing;
 use crate::progress::Progress;
 use crate::reader::BlobReader;
 use crate::records::ContentRecord;
-use crate::store::{Inner, Question, Store};
+use crate::store::{Event, Inner, Question, Store};
 use crate::supply::Salvage;
 
 /// How often a request joins fills that other repositories lead and that fail, before its client has to come again.
@@ -41,7 +42,7 @@ pub(crate) enum HeldBlob {
     /// On their way.
     Landing(Follower),
     /// They cannot be kept: each reader has a connection of its own, the first one this.
-    Passing(Arc<Mutex<Option<Source>>>),
+    Passing(Arc<Mutex<Option<Box<Passing>>>>),
 }
 
 impl Blob {
@@ -145,13 +146,10 @@ impl Store {
             }
             Err(Error::NoRoom { .. }) => {
                 let size = known.and_then(|known| known.size);
-                let source = pass(&ask, size).await?;
-                let size = size.or(source.size);
-                Ok(blob(
-                    HeldBlob::Passing(Arc::new(Mutex::new(Some(source)))),
-                    size,
-                    Outcome::Bypass,
-                ))
+                let mut passing = store.pass(canonical, &ask, size).await?;
+                let size = passing.answerable().await?;
+                let passing = Arc::new(Mutex::new(Some(Box::new(passing))));
+                Ok(blob(HeldBlob::Passing(passing), size, Outcome::Bypass))
             }
             Err(error) => Err(error),
         }
@@ -323,6 +321,34 @@ impl Inner {
         }
     }
 
+    /// Bytes from the first one on, for one reader alone. Wrong ones have the consequences that those of a fill have.
+    pub(crate) async fn pass(
+        self: &Arc<Self>,
+        canonical: &Canonical,
+        ask: &AskBlob,
+        size: Option<u64>,
+    ) -> Result<Passing, Error> {
+        let source = match ask(BlobAsk::Fetch { offset: 0, size }).await {
+            BlobAnswer::Source(source) => source,
+            BlobAnswer::Has(_) => return Err(Error::GivenUp),
+            BlobAnswer::Refused(refusal) => return Err(refusal.into()),
+        };
+        let (store, wrong, distrust) = (Arc::clone(self), canonical.clone(), source.distrust);
+        let distrust = Box::new(move || {
+            distrust();
+            store.distrust(wrong.digest());
+            store.tell(&Event::Mismatch {
+                named: wrong.named(),
+            });
+        });
+        let size = size.or(source.size);
+        Ok(Passing::new(
+            canonical.digest(),
+            Source { distrust, ..source },
+            size,
+        ))
+    }
+
     /// Makes sure that the repository has the blob: content that is held for another one is only asked after.
     async fn confirm(
         self: &Arc<Self>,
@@ -374,15 +400,6 @@ impl Inner {
             let question = Question::Blob(canonical.clone());
             self.remember(question, Err(error.clone()), time);
         }
-    }
-}
-
-/// Bytes from the first one on, for one reader alone.
-pub(crate) async fn pass(ask: &AskBlob, size: Option<u64>) -> Result<Source, Error> {
-    match ask(BlobAsk::Fetch { offset: 0, size }).await {
-        BlobAnswer::Source(source) => Ok(source),
-        BlobAnswer::Has(_) => Err(Error::GivenUp),
-        BlobAnswer::Refused(refusal) => Err(refusal.into()),
     }
 }
 

@@ -25,7 +25,7 @@ pub(crate) struct Passing {
 }
 
 impl Passing {
-    pub(crate) fn new(digest: Digest, source: Source, size: Option<u64>, start: u64) -> Self {
+    pub(crate) fn new(digest: Digest, source: Source, size: Option<u64>) -> Self {
         Self {
             digest,
             source,
@@ -34,8 +34,24 @@ impl Passing {
             seen: 0,
             at: 0,
             held: VecDeque::new(),
-            start,
+            start: 0,
         }
+    }
+
+    /// Waits until headers can be answered: a small blob is taken in and verified. Returns the size as far as known.
+    pub(crate) async fn answerable(&mut self) -> Result<Option<u64>, Error> {
+        while self.verifier.is_some() && self.size.unwrap_or(self.seen) <= VERIFIED_WHOLE_MAX {
+            self.take_in().await?;
+        }
+        if self.verifier.is_none() {
+            self.size = Some(self.seen);
+        }
+        Ok(self.size)
+    }
+
+    /// Drops the bytes before `start`.
+    pub(crate) fn from(self, start: u64) -> Self {
+        Self { start, ..self }
     }
 
     pub(crate) async fn chunk(&mut self, end: Option<u64>) -> Result<Option<Bytes>, Error> {
@@ -46,17 +62,24 @@ impl Passing {
             if self.verifier.is_none() {
                 return Ok(None);
             }
-            match self.source.chunks.next().await.transpose()? {
-                Some(chunk) => {
-                    self.seen += chunk.len() as u64;
-                    if let Some(verifier) = &mut self.verifier {
-                        verifier.update(&chunk);
-                    }
-                    self.held.push_back(chunk);
-                }
-                None => self.verify()?,
-            }
+            self.take_in().await?;
         }
+    }
+
+    /// Hashes and holds the next bytes, or verifies them all. More than there should be are never held.
+    async fn take_in(&mut self) -> Result<(), Error> {
+        let Some(chunk) = self.source.chunks.next().await.transpose()? else {
+            return self.verify();
+        };
+        self.seen += chunk.len() as u64;
+        if self.size.is_some_and(|size| self.seen > size) {
+            return self.verify();
+        }
+        if let Some(verifier) = &mut self.verifier {
+            verifier.update(&chunk);
+        }
+        self.held.push_back(chunk);
+        Ok(())
     }
 
     /// The next bytes that may go: all but the last ones, until the digest is right.
@@ -140,7 +163,7 @@ mod tests {
                 count.fetch_add(1, Ordering::SeqCst);
             }),
         };
-        let mut passing = Passing::new(Digest::sha256(right), source, size, start);
+        let mut passing = Passing::new(Digest::sha256(right), source, size).from(start);
         let mut got = Vec::new();
         let ended = loop {
             // As a reader does: it stops asking at the end of its part.

@@ -9,7 +9,7 @@ use longshore_reference::Canonical;
 use tokio::sync::watch;
 
 use crate::answer::AskBlob;
-use crate::blob::{Blob, HeldBlob, pass};
+use crate::blob::{Blob, HeldBlob};
 use crate::chunks::Chunks;
 use crate::error::Error;
 use crate::fill::Follower;
@@ -24,6 +24,7 @@ pub struct BlobReader {
     canonical: Canonical,
     ask: AskBlob,
     permit_within: Duration,
+    size: Option<u64>,
     chunks: Chunks,
     position: u64,
     end: Option<u64>,
@@ -56,12 +57,9 @@ impl BlobReader {
         let from = match &blob.held {
             HeldBlob::Kept(file, size) => From::Kept(Arc::clone(file), *size),
             HeldBlob::Landing(follower) => From::Landing(Tail::new(follower.clone())),
-            HeldBlob::Passing(source) => {
-                let source = source.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let size = blob.size();
-                From::Passing(source.map(|source| {
-                    Box::new(Passing::new(blob.canonical.digest(), source, size, start))
-                }))
+            HeldBlob::Passing(passing) => {
+                let mut passing = passing.lock().unwrap_or_else(PoisonError::into_inner);
+                From::Passing(passing.take().map(|passing| Box::new(passing.from(start))))
             }
         };
         Self {
@@ -69,6 +67,7 @@ impl BlobReader {
             canonical: blob.canonical.clone(),
             ask: Arc::clone(&blob.ask),
             permit_within: blob.permit_within,
+            size: blob.size(),
             chunks: blob.store.budget.reader(),
             position: start,
             end: end.or_else(|| blob.size()),
@@ -118,14 +117,11 @@ impl BlobReader {
                     None => return Ok(None),
                 },
                 From::Passing(from @ None) => {
-                    let source = pass(&self.ask, None).await?;
-                    let size = source.size;
-                    *from = Some(Box::new(Passing::new(
-                        self.canonical.digest(),
-                        source,
-                        size,
-                        self.position,
-                    )));
+                    let passing = self
+                        .store
+                        .pass(&self.canonical, &self.ask, self.size)
+                        .await?;
+                    *from = Some(Box::new(passing.from(self.position)));
                     continue;
                 }
             };

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use common::{
     MIB, Upstream, canonical, chunked, content, gone, named, open, read, store, unreachable,
 };
-use futures_util::FutureExt;
+use futures_util::{FutureExt, StreamExt, stream};
 use longshore_reference::{Digest, Reference, Tag, Tagged};
 use longshore_store::{
     Answer, AskBlob, AskManifest, BlobAsk, Error, Event, Fetched, Options, Outcome, Policy,
@@ -481,6 +481,119 @@ async fn without_room_a_blob_passes_and_nothing_is_kept() {
     assert!(matches!(error, Error::Mismatch { .. }), "{error:?}");
     assert_eq!(got, bytes[..2 * MIB - 4096]);
     assert_eq!(store.usage().objects, 0);
+}
+
+/// A store whose disk takes nothing, and how many wrong bodies it told of.
+async fn full(folder: &tempfile::TempDir) -> (Store, Arc<AtomicUsize>) {
+    let told = Arc::new(AtomicUsize::new(0));
+    let tell = Arc::clone(&told);
+    let observer = Arc::new(move |event: &Event<'_>| {
+        if matches!(event, Event::Mismatch { .. }) {
+            tell.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let store = Store::open(Options {
+        observer,
+        ..Options::new(folder.path())
+    });
+    let store = store.await.unwrap();
+    // Writes under way have no folder.
+    fs::remove_dir_all(folder.path().join("spool")).unwrap();
+    (store, told)
+}
+
+#[tokio::test]
+async fn without_room_wrong_bytes_have_the_same_end() {
+    for (len, sized, answered) in [
+        (1000, true, false),
+        (1000, false, false),
+        (MIB, true, false),
+        (MIB, false, false),
+        (3 * MIB, true, true),
+        (3 * MIB, false, true),
+    ] {
+        let name = format!("{len}, sized: {sized}");
+        let folder = tempfile::tempdir().unwrap();
+        let (store, told) = full(&folder).await;
+        let right = content(len);
+        let mut wrong = right.to_vec();
+        wrong[500] ^= 1;
+        let (canonical, wrong) = (canonical("app", &right), Bytes::from(wrong));
+        let upstream =
+            Upstream::new(move |_| Ok((sized.then_some(wrong.len() as u64), chunked(&wrong))));
+        let error = match open(&store, &canonical, &upstream).await {
+            Ok(blob) => {
+                assert!(answered, "{name}: small ones are verified first");
+                assert_eq!(blob.outcome(), Outcome::Bypass);
+                let (got, error) = read(&blob, 0, None).await.unwrap_err();
+                assert!(!got.is_empty() && got.len() <= len - 4096, "{name}");
+                error
+            }
+            Err(error) => {
+                assert!(!answered, "{name}: {error:?}");
+                error
+            }
+        };
+        assert!(matches!(error, Error::Mismatch { .. }), "{name}: {error:?}");
+        let distrusted = upstream.distrusted.load(Ordering::SeqCst);
+        assert_eq!((distrusted, told.load(Ordering::SeqCst)), (1, 1), "{name}");
+
+        let honest = Upstream::of(&right);
+        let part = store
+            .blob(&canonical, false, &Policy::default(), honest.ask())
+            .await;
+        assert!(matches!(part, Err(Error::Distrusted { .. })), "{name}");
+        let blob = open(&store, &canonical, &honest).await.unwrap();
+        assert_eq!(
+            (blob.outcome(), blob.size()),
+            (Outcome::Bypass, Some(len as u64)),
+            "{name}"
+        );
+        assert_eq!(read(&blob, 0, None).await.unwrap(), right, "{name}");
+        assert_eq!(
+            read(&blob, 7, Some(700)).await.unwrap(),
+            right[7..700],
+            "{name}: another reader"
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_room_a_small_blob_of_unknown_size_gets_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let ((store, _), bytes) = (full(&folder).await, content(1000));
+    let sent = bytes.clone();
+    let upstream = Upstream::new(move |_| Ok((None, chunked(&sent))));
+    let blob = open(&store, &canonical("app", &bytes), &upstream)
+        .await
+        .unwrap();
+    assert_eq!((blob.outcome(), blob.size()), (Outcome::Bypass, Some(1000)));
+    assert_eq!(read(&blob, 0, None).await.unwrap(), bytes);
+}
+
+/// An upstream that goes on and on must not fill the memory with what is held back.
+#[tokio::test]
+async fn without_room_more_bytes_than_announced_end_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let ((store, _), bytes) = (full(&folder).await, content(2 * MIB));
+    let (sent, taken) = (bytes.clone(), Arc::new(AtomicUsize::new(0)));
+    let count = Arc::clone(&taken);
+    let upstream = Upstream::new(move |_| {
+        let count = Arc::clone(&count);
+        let more = stream::repeat_with(move || {
+            count.fetch_add(1, Ordering::SeqCst);
+            Ok(Bytes::from_static(b"more"))
+        });
+        let more = chunked(&sent).chain(more.take(10_000));
+        Ok((Some(sent.len() as u64), more.boxed()))
+    });
+    let blob = open(&store, &canonical("app", &bytes), &upstream)
+        .await
+        .unwrap();
+    let (got, error) = read(&blob, 0, None).await.unwrap_err();
+    assert!(matches!(error, Error::Mismatch { .. }), "{error:?}");
+    assert_eq!(got, bytes[..2 * MIB - 4096]);
+    assert_eq!(taken.load(Ordering::SeqCst), 1);
 }
 
 #[tokio::test(start_paused = true)]
