@@ -38,7 +38,8 @@ async fn no_claim_replaces_a_verified_size() {
 async fn what_is_known_of_content_is_not_masked_by_what_is_said_of_it_later() {
     let tracker = tokio_util::task::TaskTracker::new();
     tracker.close();
-    let bucket = Bucket::open(&"memory:///".parse().unwrap(), tracker.clone()).unwrap();
+    let url = "memory:///".parse().unwrap();
+    let bucket = Bucket::open(&url, tracker.clone(), Arc::new(|_| {})).unwrap();
     let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let known = ContentRecord {
         stored: Some(Digest::sha256(b"elsewhere")),
