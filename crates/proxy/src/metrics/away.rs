@@ -72,8 +72,13 @@ impl Away {
         })
     }
 
-    /// An event of the upstream with this label and number.
+    /// An event of the upstream with this label and number. The hosts of a wildcard share its label: a client chooses
+    /// them, and a series stays for ever.
     pub(super) fn tell(&self, label: &str, index: usize, event: Event<'_>) {
+        let configured = |endpoint| match label.starts_with('*') {
+            true => label,
+            false => endpoint,
+        };
         match event {
             Event::Request {
                 endpoint,
@@ -82,7 +87,7 @@ impl Away {
                 seconds,
             } => {
                 let code = code.map_or_else(|| "none".to_owned(), |code| code.to_string());
-                let labels = [label, endpoint, kind.as_str(), &code];
+                let labels = [label, configured(endpoint), kind.as_str(), &code];
                 self.requests.with_label_values(&labels).inc();
                 let resolve = |family: &HistogramVec| family.with_label_values(&[label]);
                 self.seconds
@@ -94,7 +99,8 @@ impl Away {
                     .with(index, resolve, |counter| counter.inc_by(bytes));
             }
             Event::Up { endpoint, up } => {
-                self.up.with_label_values(&[label, endpoint]).set(up.into())
+                let labels = [label, configured(endpoint)];
+                self.up.with_label_values(&labels).set(up.into());
             }
             Event::RateLimit { remaining } => {
                 let remaining = i64::try_from(remaining).unwrap_or(i64::MAX);

@@ -187,6 +187,40 @@ fn upstreams() {
     }
 }
 
+/// A client chooses the host that it names for a wildcard.
+#[test]
+fn hosts_of_a_wildcard_share_a_series() {
+    use longshore_puller::Event;
+    let names = names();
+    let metrics = Metrics::new(&names).unwrap();
+    for endpoint in ["us-docker.pkg.dev", "made-up.pkg.dev", "another.pkg.dev"] {
+        let wildcard = id(&names, endpoint);
+        let request = Event::Request {
+            endpoint,
+            kind: longshore_puller::Kind::Manifest,
+            code: None,
+            seconds: 0.1,
+        };
+        metrics.upstream(wildcard, request);
+        metrics.upstream(
+            wildcard,
+            Event::Up {
+                endpoint,
+                up: false,
+            },
+        );
+    }
+    let mut lines = lines(&metrics);
+    lines.retain(|line| line.contains("endpoint="));
+    assert_eq!(
+        lines,
+        [
+            "longshore_upstream_requests_total{code=\"none\",endpoint=\"*.pkg.dev\",kind=\"manifest\",upstream=\"*.pkg.dev\"} 3",
+            "longshore_upstream_up{endpoint=\"*.pkg.dev\",upstream=\"*.pkg.dev\"} 0",
+        ]
+    );
+}
+
 #[test]
 fn store() {
     let metrics = Metrics::new(&names()).unwrap();
