@@ -79,7 +79,8 @@ impl ImageConfig {
     /// Reads a configuration. Keys that are absent, `null` or of the wrong type count as empty.
     ///
     /// # Errors
-    /// Over [`CONFIG_BYTES_MAX`], not a JSON object, or a diff id that is no digest.
+    /// Over [`CONFIG_BYTES_MAX`] or [`ENTRIES_MAX`](crate::ENTRIES_MAX), not a JSON object, or a diff
+    /// id that is no digest.
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         if bytes.len() > CONFIG_BYTES_MAX {
             return Err(Error::TooLarge {

@@ -32,6 +32,12 @@ pub enum Error {
         /// [`INDEX_DEPTH_MAX`](crate::INDEX_DEPTH_MAX).
         depth_max: usize,
     },
+    /// A list or an object has more entries than the limit; it was not read.
+    #[error("a list or an object of more than {entries_max} entries")]
+    TooManyEntries {
+        /// The limit, see [`ENTRIES_MAX`](crate::ENTRIES_MAX).
+        entries_max: usize,
+    },
     /// Not JSON, or a part has the wrong shape; a key given twice is refused too, because
     /// readers disagree about which one counts.
     #[error("{part} is not readable")]

@@ -50,7 +50,7 @@ pub use self::{
     descriptor::Descriptor,
     detect::guess,
     error::{Error, JsonError},
-    manifest::{Child, DEPTH_MAX, Kind, MANIFEST_BYTES_MAX, Manifest, Role, Skipped},
+    manifest::{Child, DEPTH_MAX, ENTRIES_MAX, Kind, MANIFEST_BYTES_MAX, Manifest, Role, Skipped},
     media_type::MediaType,
     platform::Platform,
     preference::Preference,

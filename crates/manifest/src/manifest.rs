@@ -16,6 +16,10 @@ pub const MANIFEST_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// Deepest nesting of lists and objects inside one document.
 pub const DEPTH_MAX: usize = 64;
 
+/// Most entries of one list or object inside a document. Entries with a digest each cannot be more
+/// in [`MANIFEST_BYTES_MAX`]; empty ones could, and would take hundreds of megabytes when read.
+pub const ENTRIES_MAX: usize = 50_000;
+
 /// A manifest of any kind, with the bytes it was decoded from.
 ///
 /// The bytes are the truth: unknown keys and unknown media types survive in them, and nothing is
@@ -137,8 +141,9 @@ impl Manifest {
     /// whose digest is unreadable is left out and told by [`Self::skipped`].
     ///
     /// # Errors
-    /// Over [`MANIFEST_BYTES_MAX`] or [`DEPTH_MAX`], not JSON, a known key twice, of no known
-    /// type, or of another type than it was served as. The bytes may still be served by digest.
+    /// Over [`MANIFEST_BYTES_MAX`], [`DEPTH_MAX`] or [`ENTRIES_MAX`], not JSON, a known key twice,
+    /// of no known type, or of another type than it was served as. The bytes may still be served
+    /// by digest.
     pub fn decode(media_type: Option<&str>, bytes: Bytes) -> Result<Self, Error> {
         if bytes.len() > MANIFEST_BYTES_MAX {
             let bytes_max = MANIFEST_BYTES_MAX;

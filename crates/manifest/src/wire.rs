@@ -11,7 +11,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::{DEPTH_MAX, Error};
+use crate::{DEPTH_MAX, ENTRIES_MAX, Error};
 
 /// Lets structs be read from objects alone. What serde derives takes a list too, its items for
 /// the values of the keys in their order: a document no one else would understand.
@@ -272,14 +272,16 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(
     part: &'static str,
     bytes: &'a [u8],
 ) -> Result<T, Error> {
-    check_depth(bytes)?;
+    check_shape(bytes)?;
     serde_json::from_slice(bytes).map_err(|source| Error::json(part, source))
 }
 
-/// Refuses nesting over [`DEPTH_MAX`] before anything is built; unbalanced brackets are left to
-/// the reader.
-fn check_depth(bytes: &[u8]) -> Result<(), Error> {
+/// Refuses nesting over [`DEPTH_MAX`], and a list or an object of more than [`ENTRIES_MAX`], before
+/// anything is built: an entry of two bytes becomes a hundred times as many. Unbalanced brackets
+/// are left to the reader.
+fn check_shape(bytes: &[u8]) -> Result<(), Error> {
     let mut depth = 0_usize;
+    let mut commas = [0_usize; DEPTH_MAX + 1];
     let mut left = bytes;
     while let Some((byte, rest)) = left.split_first() {
         left = rest;
@@ -287,13 +289,22 @@ fn check_depth(bytes: &[u8]) -> Result<(), Error> {
             b'"' => left = after_string(left),
             b'{' | b'[' => {
                 depth = depth.saturating_add(1);
-                if depth > DEPTH_MAX {
-                    return Err(Error::TooDeep {
-                        depth_max: DEPTH_MAX,
-                    });
-                }
+                let Some(commas) = commas.get_mut(depth) else {
+                    let depth_max = DEPTH_MAX;
+                    return Err(Error::TooDeep { depth_max });
+                };
+                *commas = 0;
             }
             b'}' | b']' => depth = depth.saturating_sub(1),
+            b',' => {
+                if let Some(commas) = commas.get_mut(depth) {
+                    *commas = commas.saturating_add(1);
+                    if *commas >= ENTRIES_MAX {
+                        let entries_max = ENTRIES_MAX;
+                        return Err(Error::TooManyEntries { entries_max });
+                    }
+                }
+            }
             _ => {}
         }
     }
@@ -359,7 +370,22 @@ mod tests {
         fn strings_hide_brackets(text in "[\\[\\]{}\"\\\\a-z]{0,40}", deep in 0_usize..80) {
             let string = serde_json::to_string(&text).unwrap();
             let json = format!("{}{string}{}", "[".repeat(deep), "]".repeat(deep));
-            prop_assert_eq!(check_depth(json.as_bytes()).is_ok(), deep <= DEPTH_MAX);
+            prop_assert_eq!(check_shape(json.as_bytes()).is_ok(), deep <= DEPTH_MAX);
+        }
+    }
+    #[test]
+    fn commas_count_in_the_list_they_are_in() {
+        let list = |entry: &str, entries| format!("[{}]", vec![entry; entries].join(","));
+        let pair = list(r#"",[,{\",""#, 2);
+        for (entries, fits) in [(ENTRIES_MAX, true), (ENTRIES_MAX + 1, false)] {
+            let long = list("0", entries);
+            for json in [
+                list(&pair, entries),
+                format!("{{\"a\":[],\"b\":{long}}}"),
+                format!("[{long},{long}]"),
+            ] {
+                assert_eq!(check_shape(json.as_bytes()).is_ok(), fits, "{entries}");
+            }
         }
     }
 }

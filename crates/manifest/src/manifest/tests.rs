@@ -181,6 +181,48 @@ fn limits() {
     assert!(matches!(nested(DEPTH_MAX), Err(Error::TooDeep { .. })));
 }
 
+/// Documents within the limit of bytes whose entries would take hundreds of megabytes when read.
+#[test]
+fn lists_have_a_limit_of_entries() {
+    let document = |media_type: &MediaType, key: &str, entries: usize| {
+        let entries = vec!["{}"; entries].join(",");
+        format!(r#"{{"schemaVersion":1,"mediaType":"{media_type}","{key}":[{entries}]}}"#)
+    };
+    let table = [
+        (MediaType::OciIndex, "manifests"),
+        (MediaType::List, "manifests"),
+        (MediaType::OciManifest, "layers"),
+        (MediaType::Schema2, "layers"),
+        (MediaType::OciArtifact, "blobs"),
+        (MediaType::Schema1, "fsLayers"),
+        (MediaType::Schema1, "history"),
+        (MediaType::OciIndex, "unknown"),
+    ];
+    for (media_type, key) in table {
+        let is_refused = |entries| {
+            let document = document(&media_type, key, entries);
+            assert!(document.len() <= MANIFEST_BYTES_MAX);
+            let read = Manifest::decode(Some(media_type.as_str()), document.into());
+            matches!(read, Err(Error::TooManyEntries { entries_max }) if entries_max == ENTRIES_MAX)
+        };
+        assert!(!is_refused(ENTRIES_MAX), "{key}");
+        assert!(is_refused(ENTRIES_MAX + 1), "{key}");
+        assert!(is_refused(1_390_000), "{key}");
+    }
+    for key in ["history", "unknown"] {
+        let config = document(&MediaType::OciConfig, key, ENTRIES_MAX + 1);
+        let read = crate::ImageConfig::decode(config.as_bytes());
+        assert!(matches!(read, Err(Error::TooManyEntries { .. })), "{key}");
+    }
+}
+
+/// What names its content cannot reach the limit: a digest for each is over that of bytes first.
+#[test]
+fn no_list_of_digests_has_too_many_entries() {
+    let shortest = format!(r#"{{"digest":"{A}"}},"#).len();
+    assert!(MANIFEST_BYTES_MAX / shortest < ENTRIES_MAX);
+}
+
 /// A derived reader takes a list for the values of the keys in their order.
 #[test]
 fn a_list_is_never_an_object() {
