@@ -277,6 +277,37 @@ async fn x_cache_namespace_and_conditional_requests() {
     }
 }
 
+/// Lists and errors say so as well.
+#[tokio::test]
+async fn lists_and_errors_have_x_cache_and_namespace() {
+    let origin = Origin::start().await;
+    let image = origin.image("library/app", "1", &[100]);
+    let proxy = Proxy::start(&origin).await;
+    let client = proxy.client();
+    let referrers = format!("{PREFIX}/referrers/{}", image.digest);
+    origin.order(On::get(&referrers), [Fault::bare(501, &[])]);
+    let absent = format!("sha256:{}", "0".repeat(64));
+    for (path, status, outcome) in [
+        (format!("{PREFIX}/tags/list"), 200, "bypass"),
+        (referrers.clone(), 404, "error"),
+        (referrers, 200, "bypass"),
+        (format!("{PREFIX}/manifests/2"), 404, "error"),
+        (format!("{PREFIX}/blobs/{absent}"), 404, "error"),
+    ] {
+        let read = client.read(&format!("{path}?ns=docker.io")).await;
+        let found = (
+            read.status,
+            read.header("x-cache"),
+            read.header("oci-namespace"),
+        );
+        assert_eq!(found, (status, Some(outcome), Some("docker.io")), "{path}");
+        let plain = client.read(&path).await;
+        assert_eq!(plain.header("oci-namespace"), None, "{path}");
+    }
+    let refused = client.read("/v2/app/manifests/1?ns=unknown.example").await;
+    assert_eq!(refused.header("x-cache"), Some("error"));
+}
+
 /// Past `revalidate` a HEAD upstream says whether the tag still holds.
 #[tokio::test]
 async fn a_tag_is_revalidated_and_follows_upstream() {

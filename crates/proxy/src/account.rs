@@ -60,6 +60,11 @@ impl Account {
         self.kind
     }
 
+    /// What the request came to, as far as is known.
+    pub(crate) fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
     /// The headers go out.
     pub(crate) fn answered(
         &mut self,

@@ -89,7 +89,12 @@ fn pass(asked: Asked<'_>, passed: Passed, content_type: &'static str) -> Respons
     {
         insert(headers, LINK, link);
     }
-    close_account(&mut response, asked.account, Some(Outcome::Bypass));
+    close_account(
+        &mut response,
+        asked.account,
+        asked.at.ns,
+        Some(Outcome::Bypass),
+    );
     sized(&mut response, len);
     response
 }

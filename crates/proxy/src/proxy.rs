@@ -138,11 +138,8 @@ impl Proxy {
     }
 
     fn refuse(&self, account: Account, refusal: route::Refusal) -> Response<Body> {
-        let mut response = failure(
-            account,
-            &refusal.into(),
-            RateLimitStatus::ServiceUnavailable,
-        );
+        let limited = RateLimitStatus::ServiceUnavailable;
+        let mut response = failure(account, None, &refusal.into(), limited);
         if refusal == route::Refusal::Method {
             response.headers_mut().insert(ALLOW, route::ALLOW);
         }
@@ -152,18 +149,23 @@ impl Proxy {
     /// Tells a client what went wrong; HEAD gets no body, which hyper sees to.
     pub(crate) fn fail(&self, asked: Asked<'_>, error: &Error) -> Response<Body> {
         let limited = self.0.upstreams.rate_limit_status(asked.at.upstream);
-        failure(asked.account, error, limited)
+        failure(asked.account, asked.at.ns, error, limited)
     }
 }
 
 /// `GET /v2/`: never depends on an upstream.
 fn version(account: Account) -> Response<Body> {
     let mut response = json(StatusCode::OK, "{}".to_owned());
-    close_account(&mut response, account, Some(Outcome::Hit));
+    close_account(&mut response, account, None, Some(Outcome::Hit));
     response
 }
 
-fn failure(account: Account, error: &Error, limited: RateLimitStatus) -> Response<Body> {
+fn failure(
+    account: Account,
+    ns: Option<HeaderValue>,
+    error: &Error,
+    limited: RateLimitStatus,
+) -> Response<Body> {
     let told = told(error, account.kind(), limited);
     let detail = serde_json::json!({"errors": [{"code": told.code, "message": told.sentence}]});
     let mut response = json(told.status, detail.to_string());
@@ -175,7 +177,7 @@ fn failure(account: Account, error: &Error, limited: RateLimitStatus) -> Respons
         insert(headers, CONTENT_RANGE, content_range_unsatisfied(*size));
     }
     account.refused(error, told.status);
-    close_account(&mut response, account, None);
+    close_account(&mut response, account, ns, None);
     response
 }
 
@@ -196,10 +198,7 @@ pub(crate) fn content(
     let tag = Bytes::from(etag(digest));
     insert(headers, DIGEST, tag.slice(1..tag.len() - 1));
     insert(headers, ETAG, tag);
-    if let Some(ns) = asked.at.ns {
-        headers.insert(NAMESPACE, ns);
-    }
-    close_account(&mut response, asked.account, Some(outcome));
+    close_account(&mut response, asked.account, asked.at.ns, Some(outcome));
     response
 }
 
@@ -228,18 +227,24 @@ pub(crate) fn insert(headers: &mut HeaderMap, name: HeaderName, value: impl Into
     }
 }
 
-/// Names the outcome and hands the account to the body, which closes it.
+/// Names the registry that `ns` named and the outcome (`None`: an error), and hands the account to the body, which
+/// closes it.
 pub(crate) fn close_account(
     response: &mut Response<Body>,
     mut account: Account,
+    ns: Option<HeaderValue>,
     outcome: Option<Outcome>,
 ) {
+    account.answered(response.status(), outcome);
     let headers = response.headers_mut();
     headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
-    if let Some(outcome) = outcome {
-        headers.insert(X_CACHE, HeaderValue::from_static(outcome.as_str()));
+    headers.insert(
+        X_CACHE,
+        HeaderValue::from_static(account.outcome().as_str()),
+    );
+    if let Some(ns) = ns {
+        headers.insert(NAMESPACE, ns);
     }
-    account.answered(response.status(), outcome);
     let body = std::mem::replace(response.body_mut(), Body::empty());
     *response.body_mut() = body.counted(account);
 }

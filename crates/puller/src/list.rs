@@ -8,7 +8,7 @@ use longshore_reference::{Canonical, Digest, Named};
 use crate::{
     Error, Event, Kind, Upstream,
     endpoint::Contact,
-    error::Fault,
+    error::{Fault, Reason},
     fallback::Fallback,
     lookup::Version,
     request::{self, Ask},
@@ -72,6 +72,11 @@ impl Upstream {
             .await
         {
             Ok(passed) => Ok(Some(passed)),
+            // Says nothing but that it does not know this call.
+            Err(Error::Unreachable {
+                reason: Reason::Status(501),
+                ..
+            }) => Ok(None),
             Err(error @ (Error::Unreachable { .. } | Error::TimedOut { .. })) => Err(error),
             Err(_) => Ok(None),
         }

@@ -124,7 +124,12 @@ impl<'a> Tries<'a> {
         if own && !classify::is_no_answer(&error) {
             contact.answered();
         }
-        let down = matches!(error, Error::Unreachable { .. } | Error::TimedOut { .. });
+        // What is not implemented fails every time at a registry that is well.
+        let down = match error {
+            Error::Unreachable { reason, .. } => reason != Reason::Status(501),
+            Error::TimedOut { .. } => true,
+            _ => false,
+        };
         if !down {
             self.count_answer(contact);
         } else if own {

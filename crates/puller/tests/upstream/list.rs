@@ -101,3 +101,18 @@ async fn referrers_are_an_index_or_nothing() {
     let error = fresh.referrers(&subject, None).await.unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
 }
+
+/// What does not know the call is well all the same, and is not left alone.
+#[tokio::test]
+async fn a_registry_without_referrers_is_no_failure() {
+    let origin = Origin::start().await;
+    let image = origin.image("library/app", "1", &[1000]);
+    let subject = canonical("library/app", &image.digest);
+    let path = format!("/v2/library/app/referrers/{}", image.digest);
+    origin.order_always(On::get(&path), Fault::bare(501, &[]));
+    let upstream = upstream(&[&origin]);
+    for asked in 1..=8 {
+        assert_eq!(upstream.referrers(&subject, None).await.unwrap(), None);
+        assert_eq!(origin.count("GET", &path), asked);
+    }
+}
