@@ -31,6 +31,7 @@ struct Windows {
 
 #[derive(Debug, Clone, Copy)]
 struct Window {
+    opened: Instant,
     until: Instant,
     /// The upstream said until when. Otherwise one call a minute may find out.
     told: bool,
@@ -57,6 +58,7 @@ impl Limits {
     /// A 429 came. `ration` is `Pull` if it is the limit of pulls, else everything is left alone.
     pub(crate) fn limited(&self, ration: Ration, retry_after: Option<Duration>, now: Instant) {
         let window = Window {
+            opened: now,
             until: now + retry_after.unwrap_or(PROBE_EVERY),
             told: retry_after.is_some(),
         };
@@ -69,10 +71,18 @@ impl Limits {
 
     /// A call was answered with something other than 429.
     pub(crate) fn answered(&self, ration: Ration) {
+        self.answered_since(ration, Instant::now());
+    }
+
+    /// A call that was made at `asked` was answered with something other than 429. A window that opened since then is
+    /// later news than the answer.
+    pub(crate) fn answered_since(&self, ration: Ration, asked: Instant) {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        windows.all = None;
+        let Windows { pull, all } = &mut *windows;
+        let is_news = |window: &Window| window.opened > asked;
+        *all = all.filter(is_news);
         if ration == Ration::Pull {
-            windows.pull = None;
+            *pull = pull.filter(is_news);
         }
     }
 }

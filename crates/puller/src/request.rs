@@ -102,11 +102,12 @@ impl Inner {
         }
         for _ in 0..ROUNDS_MAX {
             let sent = self.introduce(contact, &mut session).await?;
+            let asked = Instant::now();
             let Followed { response, url } = self.send(contact, ask, &sent).await?;
             let own = contact.is_own(&url);
-            // Behind a redirect someone else may be too busy; the endpoint itself has answered.
+            // Whoever is behind a redirect says nothing of the endpoint; the redirect was its own answer.
             if !own || response.status() != StatusCode::TOO_MANY_REQUESTS {
-                contact.limits.answered(ask.ration());
+                contact.limits.answered_since(ask.ration(), asked);
             }
             if ask.is_answer(response.status()) {
                 if own && says_v2(response.headers()) {

@@ -100,3 +100,22 @@ fn an_answer_to_head_does_not_end_the_limit_of_pulls() {
     limits.answered(Ration::Pull);
     assert!(limits.admit(Ration::Pull, now).is_ok());
 }
+
+#[test]
+fn an_answer_ends_only_windows_that_opened_before_it_was_asked_for() {
+    let start = Instant::now();
+    let at = |secs| start + Duration::from_secs(secs);
+    for (limited, asked, admitted) in [
+        (Ration::Other, 0, false),
+        (Ration::Other, 4, false),
+        (Ration::Other, 6, true),
+        (Ration::Pull, 4, false),
+        (Ration::Pull, 6, true),
+    ] {
+        let limits = Limits::default();
+        limits.limited(limited, Some(Duration::from_secs(30)), at(5));
+        limits.answered_since(Ration::Pull, at(asked));
+        let admit = limits.admit(Ration::Pull, at(10));
+        assert_eq!(admit.is_ok(), admitted, "{limited:?} {asked}");
+    }
+}

@@ -242,6 +242,41 @@ async fn a_limit_that_does_not_say_of_what_is_of_everything() {
     assert_eq!(origin.requests().len(), 1);
 }
 
+/// What was asked for before the registry asked to be left alone says nothing about that, whoever answers it.
+#[tokio::test]
+async fn an_answer_that_was_under_way_does_not_end_a_limit() {
+    let storage = Origin::start().await;
+    for redirected in [false, true] {
+        let (origin, gate) = (origin().await, Gate::new());
+        let image = origin.image("library/app", "2", &[2000]);
+        let path = format!("/v2/library/app/blobs/{}", image.layers[0]);
+        let storage_path = format!("/storage/{}", image.layers[0]);
+        storage.push_blob("any", origin.blob(&image.layers[0]));
+        if redirected {
+            let to = format!("{}{storage_path}", storage.url());
+            origin.order_always(On::get(&path), Fault::Redirect(to, 307));
+            storage.order(On::get(&storage_path), [Fault::HoldHeaders(gate.clone())]);
+        } else {
+            origin.order(On::get(&path), [Fault::HoldHeaders(gate.clone())]);
+        }
+        let upstream = upstream(&[&origin]);
+        let blob = canonical("library/app", &image.layers[0]);
+        let limited = async {
+            gate.reached().await;
+            let slow_down = Fault::bare(429, &[("Retry-After", "60")]);
+            origin.order(On::get(PATH), [slow_down]);
+            let error = upstream.manifest(&tagged("library/app:1")).await;
+            assert!(matches!(error, Err(Error::Limited { .. })), "{error:?}");
+            gate.open();
+        };
+        let (opened, ()) = tokio::join!(upstream.blob(&blob, 0, None), limited);
+        opened.unwrap();
+        let error = upstream.check(&tagged("library/app:1")).await;
+        assert!(matches!(error, Err(Error::Limited { .. })), "{redirected}");
+        assert_eq!(origin.count("HEAD", PATH), 0);
+    }
+}
+
 #[tokio::test]
 async fn what_remains_is_told() {
     let origin = origin().await;
