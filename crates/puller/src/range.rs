@@ -46,6 +46,8 @@ impl ContentRange {
             span => {
                 let (first, last) = span.split_once('-')?;
                 let (first, last) = (number(first.trim())?, number(last.trim())?);
+                // Nothing is so long that its last byte has the highest number: the size would be one more.
+                last.checked_add(1)?;
                 if first > last || total.is_some_and(|total| last >= total) {
                     return None;
                 }
@@ -89,6 +91,11 @@ mod tests {
             ("bytes -5/100", None),
             ("bytes 0-+5/100", None),
             ("bytes 0-99999999999999999999/*", None),
+            ("bytes 5-18446744073709551615/*", None),
+            (
+                "bytes 5-18446744073709551614/*",
+                range(Some((5, u64::MAX - 1)), None),
+            ),
             ("\u{e9}\u{e9}\u{e9}", None),
             ("", None),
         ] {
