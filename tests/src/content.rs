@@ -1,7 +1,7 @@
 //! Bytes of any length that can be made again at any offset, so that neither side keeps a large blob in memory.
 
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
+use sha2::{Digest as Hasher, Sha256, Sha512};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -105,7 +105,17 @@ impl Content {
     /// `sha256:<hex>` of all bytes.
     #[must_use]
     pub fn digest(&self) -> String {
-        let mut hasher = Sha256::new();
+        self.hashed::<Sha256>("sha256")
+    }
+
+    /// `sha512:<hex>` of all bytes.
+    #[must_use]
+    pub fn digest_sha512(&self) -> String {
+        self.hashed::<Sha512>("sha512")
+    }
+
+    fn hashed<H: Hasher>(&self, algorithm: &str) -> String {
+        let mut hasher = H::new();
         let mut buffer = vec![0; 256 * 1024];
         let mut offset = 0;
         while offset < self.len {
@@ -114,7 +124,7 @@ impl Content {
             hasher.update(&buffer[..take]);
             offset += take as u64;
         }
-        let mut text = String::from("sha256:");
+        let mut text = format!("{algorithm}:");
         for byte in hasher.finalize() {
             write!(text, "{byte:02x}").unwrap();
         }

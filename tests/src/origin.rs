@@ -38,6 +38,12 @@ impl Origin {
         self.registry().keep_blob(repository, content.into())
     }
 
+    /// As [`push_blob`](Self::push_blob), under this digest: one of another algorithm.
+    pub fn push_blob_as(&self, repository: &str, content: impl Into<Content>, digest: &str) {
+        self.registry()
+            .keep_blob_as(repository, content.into(), digest);
+    }
+
     /// Keeps a manifest in `repository` by its digest and, if given, a tag; returns its digest.
     pub fn push_manifest(
         &self,
@@ -50,8 +56,8 @@ impl Origin {
             .keep_manifest(repository, tag, bytes.into(), media_type)
     }
 
-    /// As [`push_manifest`](Self::push_manifest), under a digest that is not that of the bytes: a signed schema 1
-    /// manifest's is that of its payload.
+    /// As [`push_manifest`](Self::push_manifest), under this digest: one of another algorithm, or that of the
+    /// payload of a signed schema 1 manifest.
     pub fn push_manifest_as(
         &self,
         repository: &str,

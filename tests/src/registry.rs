@@ -58,10 +58,14 @@ impl Site for Mutex<Registry> {
 impl Registry {
     pub(crate) fn keep_blob(&mut self, repository: &str, content: Content) -> String {
         let digest = content.digest();
+        self.keep_blob_as(repository, content, &digest);
+        digest
+    }
+
+    pub(crate) fn keep_blob_as(&mut self, repository: &str, content: Content, digest: &str) {
         self.repository(repository)
             .blobs
-            .insert(digest.clone(), content);
-        digest
+            .insert(digest.into(), content);
     }
 
     pub(crate) fn keep_manifest(

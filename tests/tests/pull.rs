@@ -1,6 +1,6 @@
 //! Pulls through the proxy: every shape of URL, one entry of the cache, and the registry stopped.
 
-use longshore_tests::{Fault, Image, On, Origin, Proxy, media};
+use longshore_tests::{Client, Content, Fault, Image, On, Origin, Proxy, media};
 
 const PREFIX: &str = "/v2/library/app";
 
@@ -39,6 +39,82 @@ async fn by_tag_and_digest_once_and_again_with_the_registry_stopped() {
     for name in ["1", image.digest.as_str()] {
         proxy.client().pull(&origin, PREFIX, &image, name, "").await;
     }
+}
+
+/// Content is fetched, verified, kept and served by the algorithm of the digest that it is asked for by.
+#[tokio::test]
+async fn by_sha512() {
+    let origin = Origin::start().await;
+    let content = Content::seeded(6, 3 << 20);
+    let blob = content.digest_sha512();
+    origin.push_blob_as("library/app", content.clone(), &blob);
+    let document = format!(
+        r#"{{"schemaVersion":2,"mediaType":"{}","config":{{"mediaType":"{}","digest":"{blob}","size":{}}},"layers":[]}}"#,
+        media::OCI_MANIFEST,
+        media::OCI_CONFIG,
+        content.len()
+    );
+    let manifest = Content::from(document.clone()).digest_sha512();
+    let media_type = media::OCI_MANIFEST;
+    origin.push_manifest_as("library/app", "1", document.clone(), media_type, &manifest);
+    let objects = [
+        ("manifests", &manifest, document.into_bytes()),
+        ("blobs", &blob, content.bytes()),
+    ];
+    let pull = async |client: Client, outcome| {
+        for (kind, digest, bytes) in &objects {
+            let path = format!("{PREFIX}/{kind}/{digest}");
+            let read = client.read(&path).await;
+            let found = (read.status, read.header("docker-content-digest"));
+            assert_eq!(found, (200, Some(digest.as_str())), "{path}");
+            assert_eq!(read.header("x-cache"), Some(outcome), "{path}");
+            assert!(read.body == *bytes, "{path}");
+            let head = client.head(&path).await;
+            let found = (head.status, head.header("docker-content-digest"));
+            assert_eq!(found, (200, Some(digest.as_str())), "{path}");
+        }
+    };
+    let mut proxy = Proxy::start(&origin).await;
+    pull(proxy.client(), "miss").await;
+    proxy.settled().await;
+    pull(proxy.client(), "hit").await;
+    for (kind, digest, _) in &objects {
+        let path = format!("{PREFIX}/{kind}/{digest}");
+        assert_eq!(origin.count("GET", &path), 1, "{path}");
+    }
+    proxy.restart().await;
+    pull(proxy.client(), "hit").await;
+    origin.stop().await;
+    pull(proxy.client(), "hit").await;
+    proxy.restart().await;
+    pull(proxy.client(), "hit").await;
+}
+
+/// And bytes that are not those of a digest of sha512 are refused.
+#[tokio::test]
+async fn wrong_bytes_by_sha512() {
+    let origin = Origin::start().await;
+    let content = Content::seeded(7, 1000);
+    let digest = content.digest_sha512();
+    origin.push_blob_as("library/app", content.clone(), &digest);
+    let json = Content::from(r#"{"schemaVersion":2,"layers":[]}"#);
+    let manifest = json.digest_sha512();
+    origin.push_manifest_as(
+        "library/app",
+        "1",
+        json.bytes(),
+        media::OCI_MANIFEST,
+        &manifest,
+    );
+    origin.order_always(On::path("/v2/"), Fault::WrongBytes(10));
+    let proxy = Proxy::start(&origin).await;
+    for path in [
+        format!("{PREFIX}/blobs/{digest}"),
+        format!("{PREFIX}/manifests/{manifest}"),
+    ] {
+        assert_eq!(proxy.client().read(&path).await.status, 502, "{path}");
+    }
+    assert!(!proxy.keeps(&digest) && !proxy.keeps(&manifest));
 }
 
 /// The same image by any shape of URL is one entry of the cache.
