@@ -101,6 +101,21 @@ async fn failures_are_counted() {
         .await;
 }
 
+/// A manifest that is not its digest's counts as a blob does.
+#[tokio::test]
+async fn wrong_manifests_are_counted() {
+    let origin = Origin::start().await;
+    let image = origin.image("library/app", "1", &[100]);
+    let proxy = Proxy::start(&origin).await;
+    origin.order_always(On::path("/manifests/"), Fault::WrongBytes(20));
+    for (asked, mismatches) in [(image.digest.as_str(), 1.0), ("1", 2.0)] {
+        let path = format!("/v2/library/app/manifests/{asked}");
+        assert_eq!(proxy.client().read(&path).await.status, 502);
+        let name = "longshore_digest_mismatch_total";
+        assert_eq!(proxy.metric(name, &[HUB]).await, mismatches, "{asked}");
+    }
+}
+
 /// "Never a repository or tag as a label"; the text is what Prometheus reads.
 #[tokio::test]
 async fn metrics_are_text_without_names_of_repositories() {

@@ -115,6 +115,8 @@ pub enum Event<'a> {
     CredentialsRejected,
     /// A blob was cut or stalled and went on by a ranged request.
     Resumed,
+    /// A manifest was not what its digest says. Blobs are verified by whoever keeps them.
+    Mismatch,
 }
 
 /// What a request to an upstream was for.

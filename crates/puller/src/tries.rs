@@ -11,7 +11,7 @@ use crate::{
     Error, Event,
     classify::{self, Next, Role, TRIES_MAX},
     endpoint::Contact,
-    error::Reason,
+    error::{Fault, Reason},
     limit::Ration,
     transport::Failure,
     upstream::Inner,
@@ -123,6 +123,13 @@ impl<'a> Tries<'a> {
         tracing::debug!(upstream = %self.inner.name, endpoint = %contact.host(), error = %error, "try failed");
         if own && !classify::is_no_answer(&error) {
             contact.answered();
+        }
+        if let Error::Misbehaved {
+            fault: Fault::Digest,
+            ..
+        } = error
+        {
+            self.inner.observe(Event::Mismatch);
         }
         // What is not implemented fails every time at a registry that is well.
         let down = match error {

@@ -108,6 +108,7 @@ impl Away {
             }
             Event::CredentialsRejected => self.rejected.with_label_values(&[label]).inc(),
             Event::Resumed => self.resumed.with_label_values(&[label]).inc(),
+            Event::Mismatch => self.mismatch(label),
             _ => {}
         }
     }

@@ -168,6 +168,7 @@ fn upstreams() {
     metrics.upstream(hub, Event::RateLimit { remaining: 99 });
     metrics.upstream(hub, Event::CredentialsRejected);
     metrics.upstream(hub, Event::Resumed);
+    metrics.upstream(hub, Event::Mismatch);
     let lines = lines(&metrics);
     for expected in [
         "longshore_upstream_requests_total{code=\"206\",endpoint=\"mirror.example\",kind=\"blob\",upstream=\"docker.io\"} 1",
@@ -179,6 +180,7 @@ fn upstreams() {
         "longshore_upstream_ratelimit_remaining{upstream=\"docker.io\"} 99",
         "longshore_upstream_credentials_rejected_total{upstream=\"docker.io\"} 1",
         "longshore_upstream_resumed_total{upstream=\"docker.io\"} 1",
+        "longshore_digest_mismatch_total{upstream=\"docker.io\"} 1",
     ] {
         assert!(
             lines.iter().any(|line| line == expected),
