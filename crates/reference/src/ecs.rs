@@ -30,12 +30,12 @@ pub fn digest_in(image: &str) -> Option<Digest> {
 /// ```
 ///
 /// # Errors
-/// Those of [`Parsed::parse`] for the image; [`NoRepoDigest`](ErrorKind::NoRepoDigest) where none is of its repository.
+/// [`Image`](ErrorKind::Image) with that of [`Parsed::parse`] as its source; [`NoRepoDigest`](ErrorKind::NoRepoDigest) where none is of its repository.
 pub fn digest_among<T: AsRef<str>>(
     repo_digests: impl IntoIterator<Item = T>,
     image: &str,
 ) -> Result<Digest, Error> {
-    let wanted = Parsed::parse(image)?;
+    let wanted = Parsed::parse(image).map_err(|source| unreadable(image, source))?;
     repo_digests
         .into_iter()
         .filter_map(|held| Parsed::parse(held.as_ref()).ok())
@@ -54,7 +54,12 @@ pub fn digest_among<T: AsRef<str>>(
 /// ```
 ///
 /// # Errors
-/// Those of [`Raw::parse`].
+/// [`Image`](ErrorKind::Image) with that of [`Raw::parse`] as its source.
 pub fn canonical(image: &str, digest: Digest) -> Result<Raw, Error> {
-    Ok(Raw::parse(image)?.trim().with_digest(digest))
+    let raw = Raw::parse(image).map_err(|source| unreadable(image, source))?;
+    Ok(raw.trim().with_digest(digest))
+}
+
+fn unreadable(image: &str, source: Error) -> Error {
+    Error::new(ErrorKind::Image, image).because(source)
 }

@@ -20,6 +20,7 @@ use std::fmt;
 pub struct Error {
     input: Box<str>,
     kind: ErrorKind,
+    source: Option<Box<Self>>,
 }
 
 impl Error {
@@ -31,7 +32,13 @@ impl Error {
         Self {
             input: input.get(..kept).unwrap_or_default().into(),
             kind,
+            source: None,
         }
+    }
+
+    pub(crate) fn because(self, source: Self) -> Self {
+        let source = Some(Box::new(source));
+        Self { source, ..self }
     }
 
     /// What was read, cut after 1,024 bytes. Nothing valid is that long, save with a domain that DNS would refuse.
@@ -64,6 +71,7 @@ impl fmt::Display for Error {
                     "invalid reference format: repository name ({library}{path}) must be lowercase"
                 )
             }
+            ErrorKind::Image => write!(f, "failed to parse image reference '{}'", self.input),
             ErrorKind::NoRepoDigest => write!(f, "found no repo digest matching '{}'", self.input),
             kind => f.write_str(kind.as_str()),
         }
@@ -114,6 +122,8 @@ pub enum ErrorKind {
     NoDigest,
     /// No registry where one must be.
     NoDomain,
+    /// Not a reference to an image; the error's source tells which rule it breaks.
+    Image,
     /// None of the repo digests is of the image's repository.
     NoRepoDigest,
     /// Not a shell pattern (Go's `ErrBadPattern`).
@@ -139,6 +149,7 @@ impl ErrorKind {
             Self::HasDomain => "must not contain a registry",
             Self::NoDigest => "must contain a digest",
             Self::NoDomain => "must contain a registry",
+            Self::Image => "failed to parse image reference",
             Self::NoRepoDigest => "found no matching repo digest",
             Self::Pattern => "syntax error in pattern",
         }

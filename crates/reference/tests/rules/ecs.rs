@@ -1,5 +1,7 @@
 //! The look-ups of the ECS agent.
 
+use std::error::Error as _;
+
 use longshore_reference::{Digest, ErrorKind, ecs};
 
 use crate::SHA256;
@@ -40,7 +42,7 @@ fn a_digest_among_repo_digests() {
         ("index.docker.io/app", Ok(one)),
         ("quay.io/app:1", Ok(two)),
         ("quay.io/other", Err(ErrorKind::NoRepoDigest)),
-        ("App", Err(ErrorKind::PathUppercase)),
+        ("App", Err(ErrorKind::Image)),
     ];
     for (image, expected) in table {
         assert_eq!(
@@ -67,8 +69,31 @@ fn an_image_pinned() {
             format!("{expected}@{digest}")
         );
     }
-    assert_eq!(
-        ecs::canonical("A", digest).unwrap_err().kind(),
-        ErrorKind::Uppercase
-    );
+}
+
+#[test]
+fn an_unreadable_image_is_named() {
+    let digest = Digest::sha256(b"1");
+    let long = "A".repeat(5000);
+    let among = |image| ecs::digest_among::<&str>([], image).map(|_| ());
+    let pinned = |image| ecs::canonical(image, digest).map(|_| ());
+    for (result, named, source) in [
+        (
+            among("App"),
+            "App",
+            "invalid reference format: repository name (library/App) must be lowercase",
+        ),
+        (pinned("App"), "App", "repository name must be lowercase"),
+        (
+            pinned(&long),
+            &long[..1024],
+            "repository name must be lowercase",
+        ),
+    ] {
+        let error = result.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Image);
+        let expected = format!("failed to parse image reference '{named}'");
+        assert_eq!(error.to_string(), expected);
+        assert_eq!(error.source().unwrap().to_string(), source);
+    }
 }
