@@ -1,11 +1,15 @@
-//! Reads image configurations and v1 images from any bytes, and turns one into the other.
+//! Reads image configurations, v1 images and their ancestry from any bytes, and turns one into the other.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use longshore_manifest::{DiffId, Error, History, ImageConfig, Schema1, v1};
+use longshore_manifest::{
+    DiffId, Error, History, ImageConfig, Schema1,
+    v1::{self, Ancestry, ImageId},
+};
 use longshore_reference::Digest;
 
 fuzz_target!(|bytes: &[u8]| {
+    ancestry(bytes);
     if let Ok(config) = ImageConfig::decode(bytes) {
         let diff_ids = config
             .diff_ids()
@@ -43,3 +47,16 @@ fuzz_target!(|bytes: &[u8]| {
         "the same keys are read for both"
     );
 });
+
+fn ancestry(bytes: &[u8]) {
+    if let Ok(ancestry) = Ancestry::decode(bytes) {
+        assert_eq!(ancestry.encode(), bytes, "one form to the byte");
+        let images = ancestry.images();
+        let images = images.map(|(id, v1_json)| (id.clone(), v1_json.to_vec().into()));
+        assert_eq!(Ancestry::new(images.collect()).unwrap(), ancestry);
+    }
+    let id = ImageId::parse(&"a".repeat(64)).unwrap();
+    if let Ok(ancestry) = Ancestry::new(vec![(id, bytes.to_vec().into())]) {
+        assert_eq!(Ancestry::decode(&ancestry.encode()).unwrap(), ancestry);
+    }
+}

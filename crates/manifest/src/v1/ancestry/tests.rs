@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::{Manifest, MediaType};
 
@@ -161,4 +163,61 @@ fn documents_of_others_are_refused() {
         assert!(Ancestry::decode(bad.as_bytes()).is_err(), "{bad}");
     }
     assert!(Ancestry::decode(good.as_bytes()).is_ok());
+}
+
+/// Ids in any order, none twice, and JSON that says of itself what is so, or nothing.
+fn images() -> impl Strategy<Value = Vec<(ImageId, Bytes)>> {
+    let ids = prop::collection::hash_set("[0-9a-f]{64}", 1..6);
+    let says = prop::collection::vec((any::<[bool; 3]>(), ".{0,20}"), 6);
+    (ids, says).prop_map(|(ids, says)| {
+        let mut below = String::new();
+        let mut images = Vec::new();
+        for (id, ([names_id, names_parent, spaced], text)) in ids.into_iter().zip(says) {
+            let mut json = serde_json::json!({ "comment": text });
+            if names_id {
+                json["id"] = id.as_str().into();
+            }
+            if names_parent {
+                json["parent"] = below.into();
+            }
+            let json = match spaced {
+                true => serde_json::to_vec_pretty(&json).unwrap(),
+                false => serde_json::to_vec(&json).unwrap(),
+            };
+            images.push((ImageId::parse(&id).unwrap(), json.into()));
+            below = id;
+        }
+        images
+    })
+}
+
+proptest! {
+    #[test]
+    fn what_is_encoded_decodes_to_the_same(images in images()) {
+        let ancestry = Ancestry::new(images.clone()).unwrap();
+        let read = Ancestry::decode(&ancestry.encode()).unwrap();
+        prop_assert_eq!(&read, &ancestry);
+        prop_assert_eq!(read.encode(), ancestry.encode());
+        let expected: Vec<_> = images.iter().map(|(id, json)| (id, &**json)).collect();
+        prop_assert_eq!(read.images().collect::<Vec<_>>(), expected);
+        prop_assert_eq!(Some(read.id()), images.last().map(|(id, _)| id));
+    }
+
+    #[test]
+    fn what_decodes_encodes_to_the_same_bytes(
+        images in images(),
+        at in any::<prop::sample::Index>(),
+        byte in prop_oneof![any::<u8>(), Just(b' ')],
+        more in any::<bool>(),
+    ) {
+        let mut bytes = Ancestry::new(images).unwrap().encode().to_vec();
+        let at = at.index(bytes.len());
+        match more {
+            true => bytes.insert(at, byte),
+            false => bytes[at] = byte,
+        }
+        if let Ok(read) = Ancestry::decode(&bytes) {
+            prop_assert_eq!(read.encode(), bytes);
+        }
+    }
 }
