@@ -87,6 +87,7 @@ impl Inner {
         if let Some(cookie) = session.cookie(&get.url) {
             request.headers.insert(COOKIE, cookie);
         }
+        let asked = Instant::now();
         let Followed { response, url } = self.exchange(contact, get.kind, request).await?;
         if transport::same_origin(&url, &get.url) {
             session.learn(&url, response.headers());
@@ -94,7 +95,7 @@ impl Inner {
         let own = contact.is_own(&url);
         let status = response.status();
         if own && status != StatusCode::TOO_MANY_REQUESTS {
-            contact.limits.answered(Ration::Other);
+            contact.limits.answered_since(Ration::Other, asked);
         }
         let partial = [
             StatusCode::PARTIAL_CONTENT,
