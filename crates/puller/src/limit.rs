@@ -69,14 +69,9 @@ impl Limits {
         }
     }
 
-    /// A call was answered with something other than 429.
-    pub(crate) fn answered(&self, ration: Ration) {
-        self.answered_since(ration, Instant::now());
-    }
-
     /// A call that was made at `asked` was answered with something other than 429. A window that opened since then is
     /// later news than the answer.
-    pub(crate) fn answered_since(&self, ration: Ration, asked: Instant) {
+    pub(crate) fn answered(&self, ration: Ration, asked: Instant) {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         let Windows { pull, all } = &mut *windows;
         let is_news = |window: &Window| window.opened > asked;

@@ -107,7 +107,7 @@ impl Inner {
             let own = contact.is_own(&url);
             // Whoever is behind a redirect says nothing of the endpoint; the redirect was its own answer.
             if !own || response.status() != StatusCode::TOO_MANY_REQUESTS {
-                contact.limits.answered_since(ask.ration(), asked);
+                contact.limits.answered(ask.ration(), asked);
             }
             if ask.is_answer(response.status()) {
                 if own && says_v2(response.headers()) {

@@ -86,7 +86,7 @@ fn an_untold_window_is_probed_once_a_minute() {
         limits.admit(Ration::Pull, at(61)),
         Err(Duration::from_secs(59))
     );
-    limits.answered(Ration::Other);
+    limits.answered(Ration::Other, at(60));
     assert_eq!(limits.admit(Ration::Pull, at(61)), Ok(()));
 }
 
@@ -95,9 +95,9 @@ fn an_answer_to_head_does_not_end_the_limit_of_pulls() {
     let now = Instant::now();
     let limits = Limits::default();
     limits.limited(Ration::Pull, None, now);
-    limits.answered(Ration::Other);
+    limits.answered(Ration::Other, now);
     assert!(limits.admit(Ration::Pull, now).is_err());
-    limits.answered(Ration::Pull);
+    limits.answered(Ration::Pull, now);
     assert!(limits.admit(Ration::Pull, now).is_ok());
 }
 
@@ -114,7 +114,7 @@ fn an_answer_ends_only_windows_that_opened_before_it_was_asked_for() {
     ] {
         let limits = Limits::default();
         limits.limited(limited, Some(Duration::from_secs(30)), at(5));
-        limits.answered_since(Ration::Pull, at(asked));
+        limits.answered(Ration::Pull, at(asked));
         let admit = limits.admit(Ration::Pull, at(10));
         assert_eq!(admit.is_ok(), admitted, "{limited:?} {asked}");
     }

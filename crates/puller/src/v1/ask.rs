@@ -95,7 +95,7 @@ impl Inner {
         let own = contact.is_own(&url);
         let status = response.status();
         if own && status != StatusCode::TOO_MANY_REQUESTS {
-            contact.limits.answered_since(Ration::Other, asked);
+            contact.limits.answered(Ration::Other, asked);
         }
         let partial = [
             StatusCode::PARTIAL_CONTENT,
