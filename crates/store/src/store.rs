@@ -263,11 +263,8 @@ impl Inner {
             Ok(true) => {
                 tracing::error!(%digest, "kept content is damaged: moved to quarantine");
                 self.manifests.invalidate(&digest);
-                self.bytes.fetch_sub(
-                    size.min(self.bytes.load(Ordering::Relaxed)),
-                    Ordering::Relaxed,
-                );
-                self.objects.fetch_sub(1, Ordering::Relaxed);
+                count_down(&self.bytes, size);
+                count_down(&self.objects, 1);
                 self.tell(&Event::Quarantined);
             }
             Ok(false) => {}
@@ -324,6 +321,13 @@ impl Inner {
             }
         });
     }
+}
+
+/// Never below zero: what was held at the start may not be counted yet.
+fn count_down(counter: &AtomicU64, by: u64) {
+    let less = |count: u64| Some(count.saturating_sub(by));
+    // It always has a new value.
+    let _ = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
 }
 
 impl fmt::Debug for Inner {
