@@ -51,8 +51,12 @@ tls_insecure_case() { REGISTRY_KIND=tls tls_answers 200 127.0.0.1:PORT; }
 # TLS is not spoken there: it is asked in plain.
 tls_plain_case() { REGISTRY_KIND=plain tls_answers 200 127.0.0.1:PORT; }
 # Only 127.0.0.0/8 is that by itself; this address leads to the same registry.
-tls_not_insecure_case() { REGISTRY_KIND=plain tls_answers 502 0.0.0.0:PORT; }
-tls_configured_case() { FIRST_LINE='insecure = ["0.0.0.0"]' REGISTRY_KIND=plain tls_answers 200 0.0.0.0:PORT; }
+tls_elsewhere() {
+    local direct=$NO_PROXY,0.0.0.0
+    NO_PROXY=$direct no_proxy=$direct REGISTRY_KIND=plain tls_answers "$1" 0.0.0.0:PORT
+}
+tls_not_insecure_case() { tls_elsewhere 502; }
+tls_configured_case() { FIRST_LINE='insecure = ["0.0.0.0/32"]' tls_elsewhere 200; }
 # What was answered over TLS is not asked again in plain, which a registry of TLS answers with 400.
 tls_error_case() {
     REGISTRY_KIND=tls tls_answers 200 127.0.0.1:PORT
