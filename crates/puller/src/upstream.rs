@@ -25,7 +25,7 @@ use crate::{
     request::Ask,
     transport::{self, Failure, Transport},
     tries::Tries,
-    v1::session::Sessions,
+    v1::sessions::Sessions,
 };
 
 /// One configured registry: its endpoints and what was learnt of them. Cheap to clone; clones share everything.

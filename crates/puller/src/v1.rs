@@ -8,6 +8,7 @@ mod cookies;
 pub(crate) mod layer;
 pub(crate) mod ping;
 pub(crate) mod session;
+pub(crate) mod sessions;
 mod tags;
 
 use std::{collections::BTreeSet, sync::Arc};

@@ -48,6 +48,7 @@ mod fills;
 mod flights;
 mod freshness;
 mod ingest;
+mod kept;
 mod layout;
 mod legacy;
 mod local;

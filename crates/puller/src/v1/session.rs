@@ -7,13 +7,12 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
 };
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 use longshore_manifest::v1::ImageId;
 use longshore_reference::{Digest, Hasher};
-use tokio::{sync::OnceCell, time::Instant};
+use tokio::time::Instant;
 use url::Url;
 
 use super::{ask::Get, cookies::Cookies, ping::Ping};
@@ -61,77 +60,6 @@ pub(crate) struct Facts {
     pub(crate) hasher: Hasher,
 }
 
-/// The sessions of an upstream, each for a few minutes, each opened once however many want it.
-#[derive(Debug, Default)]
-pub(crate) struct Sessions {
-    slots: Mutex<HashMap<Key, Slot>>,
-}
-
-/// Index of the endpoint, and the repository.
-type Key = (usize, String);
-
-type Slot = Arc<OnceCell<Opened>>;
-
-#[derive(Debug)]
-struct Opened {
-    result: Result<Arc<Session>, Failure>,
-    /// A failure is for those alone who waited for it.
-    until: Instant,
-}
-
-impl Sessions {
-    fn slot(&self, index: usize, repository: &str) -> Slot {
-        let now = Instant::now();
-        let good = |slot: &Slot| slot.get().is_none_or(|opened| now < opened.until);
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (index, repository.to_owned());
-        if let Some(slot) = slots.get(&key).filter(|slot| good(slot)) {
-            return Arc::clone(slot);
-        }
-        if slots.len() >= SESSIONS_MAX {
-            slots.retain(|_, slot| good(slot));
-        }
-        if slots.len() >= SESSIONS_MAX {
-            slots.clear();
-        }
-        let slot = Slot::default();
-        slots.insert(key, Arc::clone(&slot));
-        slot
-    }
-
-    /// The session that is held, else the one that `open` brings; and whether it was held already.
-    async fn obtain(
-        &self,
-        index: usize,
-        repository: &str,
-        open: impl Future<Output = Result<Session, Failure>>,
-    ) -> Result<(Arc<Session>, bool), Failure> {
-        let slot = self.slot(index, repository);
-        let held = slot.initialized();
-        let open = || async {
-            let result = open.await.map(Arc::new);
-            let now = Instant::now();
-            let until = result.as_ref().map_or(now, |_| now + KEPT_FOR);
-            Opened { result, until }
-        };
-        let opened = slot.get_or_init(open).await;
-        opened.result.clone().map(|session| (session, held))
-    }
-
-    /// Forgets this very session: another one may have taken its place.
-    pub(crate) fn forget(&self, index: usize, repository: &str, session: &Arc<Session>) {
-        let is_it = |slot: &Slot| {
-            let opened = slot.get().and_then(|opened| opened.result.as_ref().ok());
-            opened.is_some_and(|opened| Arc::ptr_eq(opened, session))
-        };
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (index, repository.to_owned());
-        if slots.get(&key).is_some_and(is_it) {
-            slots.remove(&key);
-        }
-    }
-}
-
 /// How we introduce ourselves to an index. Protocol v1 knows Basic alone.
 enum Way {
     /// No credentials are configured.
@@ -143,7 +71,7 @@ enum Way {
 
 impl Session {
     /// The session with `contact` before anything was asked.
-    fn new(contact: &Contact, login: Option<(HeaderValue, bool)>) -> Self {
+    pub(super) fn new(contact: &Contact, login: Option<(HeaderValue, bool)>) -> Self {
         Self {
             endpoints: vec![contact.url().clone()],
             login,
@@ -414,9 +342,7 @@ const TOKEN: &str = "x-docker-token";
 const ENDPOINTS: &str = "x-docker-endpoints";
 const TOKEN_BYTES_MAX: usize = 16 << 10;
 const ENDPOINTS_MAX: usize = 16;
-const SESSIONS_MAX: usize = 256;
 const FACTS_MAX: usize = 4096;
-const KEPT_FOR: Duration = Duration::from_secs(300);
 
 #[cfg(test)]
 mod tests;

@@ -136,62 +136,6 @@ async fn whom_an_index_may_name() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn sessions_are_kept_for_minutes() {
-    let contact = Contact::new(
-        url("https://i.example/v1/"),
-        Version::V1,
-        None,
-        Role::Origin,
-        None,
-    );
-    let sessions = Sessions::default();
-    let open = || async { Ok(Session::new(&contact, None)) };
-    let held = async |index, repository| {
-        let obtained = sessions.obtain(index, repository, open()).await;
-        obtained.unwrap()
-    };
-    let (first, was_held) = held(0, "a").await;
-    assert!(!was_held);
-    assert!(held(0, "a").await.1);
-    assert!(!held(1, "a").await.1);
-    assert!(!held(0, "b").await.1);
-    tokio::time::advance(KEPT_FOR).await;
-    let (second, was_held) = held(0, "a").await;
-    assert!(!was_held);
-    // Who forgets the one before is late.
-    sessions.forget(0, "a", &first);
-    assert!(held(0, "a").await.1);
-    sessions.forget(0, "a", &second);
-    assert!(!held(0, "a").await.1);
-    for n in 0..SESSIONS_MAX * 2 {
-        held(n, "c").await;
-        assert!(sessions.slots.lock().unwrap().len() <= SESSIONS_MAX);
-    }
-    assert!(held(SESSIONS_MAX * 2 - 1, "c").await.1);
-}
-
-/// Who asks at once shares one answer, a failure too; the next one asks anew.
-#[tokio::test]
-async fn a_session_is_opened_once() {
-    let sessions = Sessions::default();
-    let opened = std::cell::Cell::new(0);
-    let fails = || async {
-        opened.set(opened.get() + 1);
-        tokio::task::yield_now().await;
-        let error = Error::config("endpoints", "none");
-        Err(Failure { error, own: true })
-    };
-    let both = tokio::join!(
-        sessions.obtain(0, "a", fails()),
-        sessions.obtain(0, "a", fails())
-    );
-    assert!(both.0.is_err() && both.1.is_err());
-    assert_eq!(opened.get(), 1);
-    assert!(sessions.obtain(0, "a", fails()).await.is_err());
-    assert_eq!(opened.get(), 2);
-}
-
 /// Whether credentials go everywhere, whether there is a token, where to, whether a token is asked for, what goes.
 const WHO: &[(bool, bool, &str, bool, Option<&str>)] = &[
     (
