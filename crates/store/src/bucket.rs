@@ -20,9 +20,9 @@ use url::Url;
 use self::clients::Clients;
 use self::health::Health;
 use crate::error::{Error, Refusal};
-use crate::layout;
-use crate::local::Local;
 use crate::store::Observer;
+use crate::tier::Tier;
+use crate::tier::layout;
 
 mod clients;
 mod health;
@@ -219,18 +219,18 @@ impl Bucket {
 
     /// Uploads a committed blob after this call, in parts. It is opened when its turn comes: while the bucket is slow
     /// or lost, what waits must not use up the files that a process may have open.
-    pub(crate) fn upload_soon(&self, digest: Digest, local: &Local) {
+    pub(crate) fn upload_soon(&self, digest: Digest, tier: &Tier) {
         let key = layout::blob(&digest);
         let Some(place) = self.uploads.place() else {
             self.warn("upload", &key, too_many());
             return;
         };
-        let (bucket, local) = (self.clone(), local.clone());
+        let (bucket, tier) = (self.clone(), tier.clone());
         self.tracker.spawn(async move {
             let (_place, Ok(_turn)) = (place, bucket.uploads.turns.acquire().await) else {
                 return;
             };
-            let (file, size) = match local.run(move |local| local.open_blob(&digest)).await {
+            let (file, size) = match tier.run(move |tier| tier.open_blob(&digest)).await {
                 Ok(Some((file, size))) => (Arc::new(file), size),
                 Ok(None) => return,
                 Err(cause) => return bucket.warn("upload", &key, generic(cause)),

@@ -10,12 +10,12 @@ use crate::answer::Fetched;
 use crate::error::Error;
 use crate::fill::Follower;
 use crate::ingest::Ingest;
-use crate::layout;
 use crate::manifest::{Held, misbehaved};
 use crate::outcome::Outcome;
 use crate::progress::Phase;
 use crate::records::ContentRecord;
 use crate::store::Inner;
+use crate::tier::layout;
 
 impl Inner {
     /// Keeps a verified manifest and records what belongs to its repository. A disk that fails harms no client.
@@ -57,11 +57,11 @@ impl Inner {
         digest: Digest,
         bytes: Bytes,
     ) -> std::io::Result<()> {
-        let kept = self.local.run(move |local| {
-            if local.open_blob(&digest)?.is_some() {
+        let kept = self.tier.run(move |tier| {
+            if tier.open_blob(&digest)?.is_some() {
                 return Ok(None);
             }
-            let mut ingest = Ingest::start(local, digest)?;
+            let mut ingest = Ingest::start(tier, digest)?;
             ingest.append(&bytes)?;
             ingest.hash(&[bytes]);
             ingest.commit().map(Some)
@@ -80,8 +80,8 @@ impl Inner {
         let (key, digest) = (layout::blob(digest), *digest);
         let at = key.clone();
         let held = self
-            .local
-            .run(move |local| local.read(&at, MANIFEST_BYTES_MAX as u64))
+            .tier
+            .run(move |tier| tier.read(&at, MANIFEST_BYTES_MAX as u64))
             .await;
         let bytes = match held {
             Ok(Some(bytes)) => {
@@ -165,8 +165,8 @@ impl Inner {
     }
 
     async fn has_all(&self, digests: Vec<Digest>) -> bool {
-        let looked = self.local.run(move |local| {
-            let absent = |digest: &Digest| local.open_blob(digest).ok().flatten().is_none();
+        let looked = self.tier.run(move |tier| {
+            let absent = |digest: &Digest| tier.open_blob(digest).ok().flatten().is_none();
             Ok(digests.into_iter().filter(absent).collect::<Vec<_>>())
         });
         let Ok(absent) = looked.await else {

@@ -214,8 +214,8 @@ impl Job {
     async fn start(&self, size: Option<u64>) -> Result<Ingest, Error> {
         let digest = self.fill.digest();
         let begin = || {
-            self.store.local.run(move |local| {
-                let ingest = Ingest::start(local, digest)?;
+            self.store.tier.run(move |tier| {
+                let ingest = Ingest::start(tier, digest)?;
                 ingest.reserve(size.unwrap_or(0))?;
                 Ok(ingest)
             })
@@ -337,7 +337,7 @@ impl Job {
             permit,
         } = landed;
         let digest = self.fill.digest();
-        match self.store.local.run(move |_| ingest.commit()).await {
+        match self.store.tier.run(move |_| ingest.commit()).await {
             Ok(size) => {
                 let record = ContentRecord {
                     size: Some(size),

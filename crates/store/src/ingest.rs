@@ -11,13 +11,13 @@ use longshore_reference::{Algorithm, Digest, Hasher};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
-use crate::layout;
-use crate::local::Local;
+use crate::tier::Tier;
+use crate::tier::layout;
 
 /// Bytes on their way into the local tier. Dropped before `commit`, it is aborted and leaves nothing.
 #[derive(Debug)]
 pub(crate) struct Ingest {
-    local: Local,
+    tier: Tier,
     /// What the bytes must be; `None` where only they can tell.
     digest: Option<Digest>,
     path: PathBuf,
@@ -29,19 +29,19 @@ pub(crate) struct Ingest {
 
 impl Ingest {
     /// Starts a write of the digest's bytes.
-    pub(crate) fn start(local: &Local, digest: Digest) -> io::Result<Self> {
-        Self::begin(local, Some(digest), digest.algorithm())
+    pub(crate) fn start(tier: &Tier, digest: Digest) -> io::Result<Self> {
+        Self::begin(tier, Some(digest), digest.algorithm())
     }
 
     /// Starts a write of bytes whose sha256 is not known before they are there.
-    pub(crate) fn start_unnamed(local: &Local) -> io::Result<Self> {
-        Self::begin(local, None, Algorithm::Sha256)
+    pub(crate) fn start_unnamed(tier: &Tier) -> io::Result<Self> {
+        Self::begin(tier, None, Algorithm::Sha256)
     }
 
-    fn begin(local: &Local, digest: Option<Digest>, algorithm: Algorithm) -> io::Result<Self> {
-        let (path, file) = local.create_spooled()?;
+    fn begin(tier: &Tier, digest: Option<Digest>, algorithm: Algorithm) -> io::Result<Self> {
+        let (path, file) = tier.create_spooled()?;
         Ok(Self {
-            local: local.clone(),
+            tier: tier.clone(),
             digest,
             path,
             file: Arc::new(file),
@@ -117,7 +117,7 @@ impl Ingest {
                 "commit of unverified bytes",
             ));
         }
-        self.local
+        self.tier
             .commit(&self.path, &self.file, &layout::blob(&found))?;
         self.committed = true;
         Ok(self.len)

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use longshore_reference::Canonical;
 
 use crate::error::Error;
-use crate::local::Local;
 use crate::records::ContentRecord;
 use crate::store::Inner;
+use crate::tier::Tier;
 
 /// What the local tier has of a blob.
 pub(crate) enum Found {
@@ -55,7 +55,7 @@ impl Inner {
         let (flight, leads) = self.files_checked.join(&digest, || {
             let (store, canonical, file) = (Arc::clone(self), canonical.clone(), Arc::clone(file));
             async move {
-                let hashed = store.local.run(move |_| Local::has_digest(&file, &digest));
+                let hashed = store.tier.run(move |_| Tier::has_digest(&file, &digest));
                 let right = hashed.await.unwrap_or_else(|cause| {
                     tracing::error!(%digest, %cause, "kept content cannot be read");
                     false

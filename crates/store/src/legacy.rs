@@ -17,12 +17,12 @@ use crate::answer::{Fetched, Source};
 use crate::documents::media_type_of;
 use crate::error::{Error, Refusal};
 use crate::ingest::Ingest;
-use crate::layout;
 use crate::manifest::{Held, misbehaved};
 use crate::outcome::Outcome;
 use crate::records::ContentRecord;
 use crate::store::{Inner, Store};
 use crate::supply::next_batch;
+use crate::tier::layout;
 
 /// How long a layer waits for its turn among the fills.
 const PERMIT_WITHIN: Duration = Duration::from_secs(60);
@@ -193,8 +193,8 @@ impl Store {
         let failed = |cause| Error::local("keep the layer of", std::path::Path::new(id), cause);
         let size = source.size;
         let permit = store.fills.permit(PERMIT_WITHIN).await?;
-        let begun = store.local.run(move |local| {
-            let ingest = Ingest::start_unnamed(local)?;
+        let begun = store.tier.run(move |tier| {
+            let ingest = Ingest::start_unnamed(tier)?;
             ingest.reserve(size.unwrap_or(0))?;
             Ok(ingest)
         });
@@ -210,7 +210,7 @@ impl Store {
                 return Err(misbehaved("a layer is longer than it was said to be").into());
             }
             let (mut ingest, mut tap) = landing;
-            let written = store.local.run(move |_| {
+            let written = store.tier.run(move |_| {
                 for chunk in &batch {
                     ingest.append(chunk)?;
                     tap.write_all(chunk)?;
@@ -231,12 +231,10 @@ impl Store {
             return Err(misbehaved("a layer is shorter than it was said to be").into());
         }
         let (digest, size) = (ingest.found(), ingest.len());
-        let committed = store
-            .local
-            .run(move |local| match local.open_blob(&digest)? {
-                Some(_) => Ok(false),
-                None => ingest.commit().map(|_| true),
-            });
+        let committed = store.tier.run(move |tier| match tier.open_blob(&digest)? {
+            Some(_) => Ok(false),
+            None => ingest.commit().map(|_| true),
+        });
         let fresh = committed.await.map_err(failed)?;
         if fresh {
             store.committed(digest, size);

@@ -49,9 +49,7 @@ mod flights;
 mod freshness;
 mod ingest;
 mod kept;
-mod layout;
 mod legacy;
-mod local;
 mod manifest;
 mod outcome;
 mod passing;
@@ -60,6 +58,7 @@ mod reader;
 mod records;
 mod store;
 mod supply;
+mod tier;
 
 pub use answer::{Answer, Ask, AskBlob, AskManifest, BlobAnswer, BlobAsk, Fetched, Source};
 pub use blob::Blob;

@@ -13,9 +13,9 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::Bucket;
-use crate::layout;
 use crate::legacy::Origin;
-use crate::local::Local;
+use crate::tier::Tier;
+use crate::tier::layout;
 
 /// Records of each kind that are kept in memory.
 const RECORDS_IN_MEMORY: u64 = 100_000;
@@ -106,16 +106,16 @@ pub(crate) fn seconds(time: SystemTime) -> u64 {
 /// Reads and writes records: memory, then the local tier, then the bucket.
 #[derive(Debug)]
 pub(crate) struct Records {
-    local: Local,
+    tier: Tier,
     bucket: Option<Bucket>,
     tags: Cache<Tagged, Arc<TagRecord>>,
     contents: Cache<Canonical, Arc<ContentRecord>>,
 }
 
 impl Records {
-    pub(crate) fn new(local: Local, bucket: Option<Bucket>) -> Self {
+    pub(crate) fn new(tier: Tier, bucket: Option<Bucket>) -> Self {
         Self {
-            local,
+            tier,
             bucket,
             tags: Cache::new(RECORDS_IN_MEMORY),
             contents: Cache::new(RECORDS_IN_MEMORY),
@@ -157,7 +157,7 @@ impl Records {
         self.tags.invalidate(tagged);
         let key = layout::tag(tagged);
         let gone = key.clone();
-        if let Err(cause) = self.local.run(move |local| local.remove(&gone)).await {
+        if let Err(cause) = self.tier.run(move |tier| tier.remove(&gone)).await {
             tracing::warn!(%key, %cause, "record could not be removed");
         }
         if let Some(bucket) = &self.bucket {
@@ -218,15 +218,15 @@ impl Records {
         if fresh.is_empty() {
             return;
         }
-        let written = self.local.run(move |local| {
+        let written = self.tier.run(move |tier| {
             let mut written = Vec::new();
             for (key, record) in fresh {
-                let held = local.read(&key, RECORD_BYTES_MAX)?;
+                let held = tier.read(&key, RECORD_BYTES_MAX)?;
                 let held = held.and_then(|held| parse::<ContentRecord>(&key, &held));
                 let record = record.or(held.as_ref());
                 if held.as_ref() != Some(&record) {
                     let line = Bytes::from(serde_json::to_vec(&record)?);
-                    local.write_record(&key, &line)?;
+                    tier.write_record(&key, &line)?;
                     written.push((key, line));
                 }
             }
@@ -254,8 +254,8 @@ impl Records {
     async fn read<T: DeserializeOwned>(&self, key: String) -> Option<T> {
         let at = key.clone();
         let held = self
-            .local
-            .run(move |local| local.read(&at, RECORD_BYTES_MAX))
+            .tier
+            .run(move |tier| tier.read(&at, RECORD_BYTES_MAX))
             .await;
         let bytes = match held {
             Ok(Some(bytes)) => Some(Bytes::from(bytes)),
@@ -288,8 +288,8 @@ impl Records {
     async fn write_local(&self, key: String, line: Bytes) {
         let at = key.clone();
         if let Err(cause) = self
-            .local
-            .run(move |local| local.write_record(&at, &line))
+            .tier
+            .run(move |tier| tier.write_record(&at, &line))
             .await
         {
             tracing::warn!(%key, %cause, "record could not be written");

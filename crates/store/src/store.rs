@@ -22,9 +22,9 @@ use crate::error::{Error, Refusal};
 use crate::fills::Fills;
 use crate::flights::Flights;
 use crate::legacy::Wanted;
-use crate::local::Local;
 use crate::manifest::Held;
 use crate::records::Records;
+use crate::tier::Tier;
 
 /// How long wrong bytes are remembered: a client that resumes in that time must not join them to right ones.
 const DISTRUSTED_FOR: Duration = Duration::from_secs(30);
@@ -129,7 +129,7 @@ pub struct Usage {
 pub struct Store(pub(crate) Arc<Inner>);
 
 pub(crate) struct Inner {
-    pub(crate) local: Local,
+    pub(crate) tier: Tier,
     pub(crate) bucket: Option<Bucket>,
     pub(crate) records: Records,
     pub(crate) fills: Fills,
@@ -182,9 +182,9 @@ impl Store {
             bucket,
             ..
         } = options;
-        let local = {
+        let tier = {
             let at = root.clone();
-            tokio::task::spawn_blocking(move || Local::open(&at, spool.as_deref()))
+            tokio::task::spawn_blocking(move || Tier::open(&at, spool.as_deref()))
                 .await
                 .map_err(|cause| Error::local("open", &root, std::io::Error::other(cause)))??
         };
@@ -193,8 +193,8 @@ impl Store {
             .map(|url| Bucket::open(&url, tracker.clone(), Arc::clone(&options.observer)))
             .transpose()?;
         let store = Self(Arc::new(Inner {
-            records: Records::new(local.clone(), bucket.clone()),
-            local,
+            records: Records::new(tier.clone(), bucket.clone()),
+            tier,
             bucket,
             fills: Fills::new(options.fills_max),
             manifests_asked: Flights::new(tracker.clone()),
@@ -243,7 +243,7 @@ impl Inner {
     /// Opens a blob of the local tier.
     pub(crate) async fn open_local(&self, digest: &Digest) -> Result<Option<(File, u64)>, Error> {
         let digest = *digest;
-        let opened = self.local.run(move |local| local.open_blob(&digest)).await;
+        let opened = self.tier.run(move |tier| tier.open_blob(&digest)).await;
         opened
             .map_err(|cause| Error::local("open", std::path::Path::new(&digest.to_string()), cause))
     }
@@ -253,13 +253,13 @@ impl Inner {
         self.bytes.fetch_add(size, Ordering::Relaxed);
         self.objects.fetch_add(1, Ordering::Relaxed);
         if let Some(bucket) = &self.bucket {
-            bucket.upload_soon(digest, &self.local);
+            bucket.upload_soon(digest, &self.tier);
         }
     }
 
     /// Moves a kept blob aside that cannot be read or is not whole.
     pub(crate) async fn quarantine(&self, digest: Digest, size: u64) {
-        match self.local.run(move |local| local.quarantine(&digest)).await {
+        match self.tier.run(move |tier| tier.quarantine(&digest)).await {
             Ok(true) => {
                 tracing::error!(%digest, "kept content is damaged: moved to quarantine");
                 self.manifests.invalidate(&digest);
@@ -312,7 +312,7 @@ impl Inner {
     fn count_held(self: &Arc<Self>) {
         let inner = Arc::clone(self);
         self.tracker.spawn(async move {
-            match inner.local.run(Local::usage).await {
+            match inner.tier.run(Tier::usage).await {
                 Ok(usage) => {
                     inner.bytes.fetch_add(usage.bytes, Ordering::Relaxed);
                     inner.objects.fetch_add(usage.objects, Ordering::Relaxed);
@@ -333,7 +333,7 @@ fn count_down(counter: &AtomicU64, by: u64) {
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inner")
-            .field("local", &self.local)
+            .field("tier", &self.tier)
             .finish_non_exhaustive()
     }
 }

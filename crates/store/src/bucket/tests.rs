@@ -69,7 +69,7 @@ fn open_files(folder: &FilePath) -> usize {
 #[tokio::test]
 async fn uploads_that_wait_hold_no_file_open() {
     let folder = tempfile::tempdir().unwrap();
-    let local = Local::open(folder.path(), None).unwrap();
+    let tier = Tier::open(folder.path(), None).unwrap();
     let blobs = folder.path().canonicalize().unwrap().join(layout::BLOBS);
     let open = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&open);
@@ -77,11 +77,11 @@ async fn uploads_that_wait_hold_no_file_open() {
     for mark in 0..40u8 {
         let bytes = Bytes::from(vec![mark]);
         let digest = Digest::sha256(&bytes);
-        let mut ingest = Ingest::start(&local, digest).unwrap();
+        let mut ingest = Ingest::start(&tier, digest).unwrap();
         ingest.append(&bytes).unwrap();
         ingest.hash(&[bytes]);
         ingest.commit().unwrap();
-        bucket.upload_soon(digest, &local);
+        bucket.upload_soon(digest, &tier);
     }
     bucket.tracker.close();
     bucket.tracker.wait().await;

@@ -16,8 +16,8 @@ fn claimed(size: u64) -> ContentRecord {
 #[tokio::test]
 async fn no_claim_replaces_a_verified_size() {
     let root = tempfile::tempdir().unwrap();
-    let local = Local::open(root.path(), None).unwrap();
-    let (canonical, records) = (canonical(), || Records::new(local.clone(), None));
+    let tier = Tier::open(root.path(), None).unwrap();
+    let (canonical, records) = (canonical(), || Records::new(tier.clone(), None));
     let kept = records();
     for (put, held) in [
         (claimed(1), claimed(1)),
@@ -47,8 +47,8 @@ async fn what_is_known_of_content_is_not_masked_by_what_is_said_of_it_later() {
         ..ContentRecord::verified(7)
     };
     let open = |root: &tempfile::TempDir, bucket: Option<&Bucket>| {
-        let local = Local::open(root.path(), None).unwrap();
-        Records::new(local, bucket.cloned())
+        let tier = Tier::open(root.path(), None).unwrap();
+        Records::new(tier, bucket.cloned())
     };
     let canonical = canonical();
     let records = open(&first, Some(&bucket));

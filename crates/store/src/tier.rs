@@ -1,6 +1,5 @@
 //! The local tier: plain files, each whole or absent.
 
-use std::ffi::OsStr;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -12,18 +11,18 @@ use longshore_reference::{Digest, Verifier};
 use tokio::task::spawn_blocking;
 
 use crate::error::Error;
-use crate::layout;
+
+pub(crate) mod layout;
+mod spool;
 
 /// Bytes of a file that are hashed at once: 512 KiB.
 const READ_BYTES: usize = 512 << 10;
-/// Name of the file that a process locks for as long as it lives, and of the spool's own.
-const LOCK: &str = "lock";
 
 /// The folder of the store, and this process's own folder in the spool. Cheap to clone.
 ///
 /// *Invariant*: a name below `blobs/` appears by a rename of synced, verified content, and only so.
 #[derive(Clone, Debug)]
-pub(crate) struct Local(Arc<Inner>);
+pub(crate) struct Tier(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -41,14 +40,16 @@ pub(crate) struct Usage {
     pub(crate) objects: u64,
 }
 
-impl Local {
+impl Tier {
     /// Opens or makes the store below `root`, and removes what crashed processes left in the spool.
     pub(crate) fn open(root: &Path, spool: Option<&Path>) -> Result<Self, Error> {
         let spools = spool.map_or_else(|| root.join(layout::SPOOL), Path::to_path_buf);
         for folder in [root, &root.join(layout::BLOBS), &spools] {
             fs::create_dir_all(folder).map_err(|e| Error::local("make folder", folder, e))?;
         }
-        if keeps_content(root, &spools).map_err(|e| Error::local("look at", &spools, e))? {
+        if spool::is_among_content(root, &spools)
+            .map_err(|e| Error::local("look at", &spools, e))?
+        {
             return Err(Error::SpoolInStore {
                 spool: spools.display().to_string(),
                 store: root.display().to_string(),
@@ -67,7 +68,7 @@ impl Local {
             });
         }
         let (spool, lock) =
-            enter_spool(&spools).map_err(|e| Error::local("lock a folder in", &spools, e))?;
+            spool::enter(&spools).map_err(|e| Error::local("lock a folder in", &spools, e))?;
         Ok(Self(Arc::new(Inner {
             root: root.to_path_buf(),
             spool,
@@ -81,8 +82,8 @@ impl Local {
         &self,
         work: impl FnOnce(&Self) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        let local = self.clone();
-        spawn_blocking(move || work(&local))
+        let tier = self.clone();
+        spawn_blocking(move || work(&tier))
             .await
             .map_err(io::Error::other)?
     }
@@ -242,80 +243,6 @@ fn mark(root: &Path) -> Result<(), Error> {
         }
         Err(e) => Err(Error::local("read", &marker, e)),
     }
-}
-
-/// Makes and locks a folder of our own in the spool, and removes those whose process is gone.
-///
-/// All of it happens under the spool's own lock: between making a folder and locking it nobody may take it for a leftover.
-fn enter_spool(spools: &Path) -> io::Result<(PathBuf, File)> {
-    let gate = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(spools.join(LOCK))?;
-    gate.lock()?;
-    for entry in fs::read_dir(spools)? {
-        let entry = entry?;
-        let folder = entry.path();
-        // The spool may be a folder that others use too, such as `/var/tmp`.
-        if !entry.file_type()?.is_dir() || !is_own_name(&entry.file_name()) || !is_ours(&folder) {
-            continue;
-        }
-        let free = match File::open(folder.join(LOCK)) {
-            Ok(lock) => lock.try_lock().is_ok(),
-            Err(e) => e.kind() == io::ErrorKind::NotFound,
-        };
-        if free {
-            tracing::info!(folder = %folder.display(), "removing what a process left in the spool");
-            fs::remove_dir_all(&folder)?;
-        }
-    }
-    let own = spools.join(own_name(std::process::id(), rand::random()));
-    fs::create_dir(&own)?;
-    let lock = File::create(own.join(LOCK))?;
-    lock.lock()?;
-    Ok((own, lock))
-}
-
-/// Name of a process's folder in the spool.
-fn own_name(process: u32, random: u32) -> String {
-    format!("{process}-{random:08x}")
-}
-
-/// Whether a name is one that [`own_name`] gives.
-fn is_own_name(name: &OsStr) -> bool {
-    let parts = name.to_str().and_then(|name| name.split_once('-'));
-    parts.is_some_and(|(process, random)| {
-        let random = u32::from_str_radix(random, 16).ok();
-        let made = process.parse().ok().zip(random);
-        made.is_some_and(|(process, random)| *name == *own_name(process, random))
-    })
-}
-
-/// Whether a folder holds nothing but what a process puts into its own one: the lock and numbered files.
-fn is_ours(folder: &Path) -> bool {
-    let numbered = |name: &OsStr| {
-        let number = name.to_str().and_then(|name| name.parse::<u64>().ok());
-        number.is_some_and(|number| *name == *number.to_string())
-    };
-    let ours = |entry: io::Result<fs::DirEntry>| {
-        entry.is_ok_and(|entry| {
-            let name = entry.file_name();
-            let is_file = entry.file_type().is_ok_and(|found| found.is_file());
-            is_file && (name == LOCK || numbered(&name))
-        })
-    };
-    fs::read_dir(folder).is_ok_and(|mut entries| entries.all(ours))
-}
-
-/// Whether a spool would lie among the content of the store.
-fn keeps_content(root: &Path, spools: &Path) -> io::Result<bool> {
-    let (root, spools) = (root.canonicalize()?, spools.canonicalize()?);
-    let content = [layout::BLOBS, layout::REPOSITORIES, layout::QUARANTINE];
-    Ok(spools == root
-        || content
-            .iter()
-            .any(|folder| spools.starts_with(root.join(folder))))
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@ use super::*;
 use crate::ingest::Ingest;
 use bytes::Bytes;
 
-fn keep(local: &Local, content: &'static [u8]) -> Digest {
+fn keep(tier: &Tier, content: &'static [u8]) -> Digest {
     let digest = Digest::sha256(content);
-    let mut ingest = Ingest::start(local, digest).unwrap();
+    let mut ingest = Ingest::start(tier, digest).unwrap();
     ingest.append(content).unwrap();
     ingest.hash(&[Bytes::from_static(content)]);
     ingest.commit().unwrap();
@@ -21,21 +21,20 @@ fn spooled(root: &Path) -> usize {
 #[test]
 fn what_is_committed_is_there_and_nothing_else() {
     let root = tempfile::tempdir().unwrap();
-    let local = Local::open(root.path(), None).unwrap();
-    let digest = keep(&local, b"hello");
-    let (mut file, size) = local.open_blob(&digest).unwrap().unwrap();
+    let tier = Tier::open(root.path(), None).unwrap();
+    let digest = keep(&tier, b"hello");
+    let (mut file, size) = tier.open_blob(&digest).unwrap().unwrap();
     let mut text = String::new();
     file.read_to_string(&mut text).unwrap();
     assert_eq!((text.as_str(), size), ("hello", 5));
     assert_eq!(
-        local
-            .open_blob(&Digest::sha256(b"other"))
+        tier.open_blob(&Digest::sha256(b"other"))
             .unwrap()
             .map(|found| found.1),
         None
     );
     assert_eq!(
-        local.usage().unwrap(),
+        tier.usage().unwrap(),
         Usage {
             bytes: 5,
             objects: 1
@@ -46,17 +45,17 @@ fn what_is_committed_is_there_and_nothing_else() {
 #[test]
 fn wrong_bytes_cannot_be_committed() {
     let root = tempfile::tempdir().unwrap();
-    let local = Local::open(root.path(), None).unwrap();
+    let tier = Tier::open(root.path(), None).unwrap();
     let digest = Digest::sha256(b"right");
-    let mut ingest = Ingest::start(&local, digest).unwrap();
+    let mut ingest = Ingest::start(&tier, digest).unwrap();
     ingest.append(b"wrong").unwrap();
     ingest.hash(&[Bytes::from_static(b"wrong")]);
     assert_eq!(
         ingest.commit().unwrap_err().kind(),
         io::ErrorKind::InvalidData
     );
-    assert!(local.open_blob(&digest).unwrap().is_none());
-    let own = fs::read_dir(&local.0.spool).unwrap().count();
+    assert!(tier.open_blob(&digest).unwrap().is_none());
+    let own = fs::read_dir(&tier.0.spool).unwrap().count();
     assert_eq!(own, 1, "only the lock stays in the spool");
 }
 
@@ -70,12 +69,12 @@ fn leftovers_go_and_the_living_stay() {
     let halfway = root.path().join(layout::SPOOL).join("2-0000dead");
     fs::create_dir_all(&halfway).unwrap();
 
-    let first = Local::open(root.path(), None).unwrap();
+    let first = Tier::open(root.path(), None).unwrap();
     assert!(!crashed.exists() && !halfway.exists());
     let digest = Digest::sha256(b"both");
     let mut ingest = Ingest::start(&first, digest).unwrap();
 
-    let second = Local::open(root.path(), None).unwrap();
+    let second = Tier::open(root.path(), None).unwrap();
     assert_eq!(
         spooled(root.path()),
         2,
@@ -122,7 +121,7 @@ fn a_spool_that_others_use_keeps_what_is_theirs() {
     fs::write(crashed.join("0"), "partial").unwrap();
 
     let store = root.path().join("store");
-    drop(Local::open(&store, Some(&shared)).unwrap());
+    drop(Tier::open(&store, Some(&shared)).unwrap());
     for file in theirs {
         assert!(file.exists(), "{}", file.display());
     }
@@ -133,7 +132,7 @@ fn a_spool_that_others_use_keeps_what_is_theirs() {
 #[test]
 fn a_spool_among_content_is_refused() {
     let root = tempfile::tempdir().unwrap();
-    let digest = keep(&Local::open(root.path(), None).unwrap(), b"hello");
+    let digest = keep(&Tier::open(root.path(), None).unwrap(), b"hello");
     for spool in [
         "",
         "blobs",
@@ -143,15 +142,15 @@ fn a_spool_among_content_is_refused() {
         "quarantine",
     ] {
         let spool = root.path().join(spool);
-        let refused = Local::open(root.path(), Some(&spool)).unwrap_err();
+        let refused = Tier::open(root.path(), Some(&spool)).unwrap_err();
         assert!(
             matches!(refused, Error::SpoolInStore { .. }),
             "{}: {refused}",
             spool.display()
         );
     }
-    let local = Local::open(root.path(), None).unwrap();
-    assert!(local.open_blob(&digest).unwrap().is_some());
+    let tier = Tier::open(root.path(), None).unwrap();
+    assert!(tier.open_blob(&digest).unwrap().is_some());
 }
 
 #[test]
@@ -162,34 +161,34 @@ fn a_foreign_folder_is_refused() {
         "longshore store, layout 99\n",
     )
     .unwrap();
-    let refused = Local::open(root.path(), None).unwrap_err();
+    let refused = Tier::open(root.path(), None).unwrap_err();
     assert!(refused.to_string().contains("layout 99"), "{refused}");
 }
 
 #[test]
 fn damaged_content_is_moved_aside_once() {
     let root = tempfile::tempdir().unwrap();
-    let local = Local::open(root.path(), None).unwrap();
-    let digest = keep(&local, b"hello");
-    assert!(local.quarantine(&digest).unwrap());
-    assert!(!local.quarantine(&digest).unwrap());
-    assert!(local.open_blob(&digest).unwrap().is_none());
+    let tier = Tier::open(root.path(), None).unwrap();
+    let digest = keep(&tier, b"hello");
+    assert!(tier.quarantine(&digest).unwrap());
+    assert!(!tier.quarantine(&digest).unwrap());
+    assert!(tier.open_blob(&digest).unwrap().is_none());
 }
 
 #[test]
 fn records_are_replaced_and_bounded() {
     let root = tempfile::tempdir().unwrap();
-    let local = Local::open(root.path(), None).unwrap();
+    let tier = Tier::open(root.path(), None).unwrap();
     let key = "repositories/docker.io/library/x/_tags/1";
-    assert!(local.read(key, 10).unwrap().is_none());
-    local.write_record(key, b"one").unwrap();
-    local.write_record(key, b"two").unwrap();
-    assert_eq!(local.read(key, 10).unwrap().unwrap(), b"two");
+    assert!(tier.read(key, 10).unwrap().is_none());
+    tier.write_record(key, b"one").unwrap();
+    tier.write_record(key, b"two").unwrap();
+    assert_eq!(tier.read(key, 10).unwrap().unwrap(), b"two");
     assert_eq!(
-        local.read(key, 2).unwrap_err().kind(),
+        tier.read(key, 2).unwrap_err().kind(),
         io::ErrorKind::FileTooLarge
     );
-    local.remove(key).unwrap();
-    local.remove(key).unwrap();
-    assert!(local.read(key, 10).unwrap().is_none());
+    tier.remove(key).unwrap();
+    tier.remove(key).unwrap();
+    assert!(tier.read(key, 10).unwrap().is_none());
 }
