@@ -13,11 +13,11 @@ use self::source::Source;
 use crate::{
     Error, Event,
     error::Fault,
-    range::ContentRange,
     transport::{self, Failure},
     tries,
     upstream::{Upstream, blob_ask},
     v1::layer::Layer,
+    wire::{fields, range::ContentRange},
 };
 
 /// The bytes of a blob from an offset to its end, in order.
@@ -314,7 +314,7 @@ impl Download {
     fn accept(&mut self, host: &Arc<str>, response: Response) -> Result<(), Failure> {
         let is_layer = matches!(self.source, Source::Layer(_));
         let headers = response.headers();
-        let length = transport::content_length(headers);
+        let length = fields::content_length(headers);
         let misbehaved = |fault| Failure {
             error: Error::misbehaved(host, fault),
             own: true,

@@ -46,12 +46,12 @@ mod limit;
 mod list;
 mod lookup;
 mod manifest;
-mod range;
 mod request;
 mod transport;
 mod tries;
 mod upstream;
 mod v1;
+mod wire;
 
 pub use auth::{
     credentials::{Credentials, Secret},

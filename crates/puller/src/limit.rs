@@ -2,10 +2,9 @@
 
 use std::{
     sync::{Mutex, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
-use http::{HeaderMap, header::RETRY_AFTER};
 use tokio::time::Instant;
 
 /// What a call counts as.
@@ -90,30 +89,7 @@ fn end(window: &mut Option<Window>, now: Instant) {
     });
 }
 
-/// `Retry-After` (RFC 9110 section 10.2.3): seconds or a date; at most an hour.
-pub(crate) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = match text.parse::<f64>() {
-        Ok(secs) if secs.is_finite() => {
-            Duration::from_secs_f64(secs.clamp(0.0, RETRY_AFTER_MAX.as_secs_f64()))
-        }
-        Ok(_) => return None,
-        Err(_) => httpdate::parse_http_date(text)
-            .ok()?
-            .duration_since(now)
-            .unwrap_or_default(),
-    };
-    Some(wait.min(RETRY_AFTER_MAX))
-}
-
-/// `RateLimit-Remaining`, Docker Hub's with its window: `20;w=21600`.
-pub(crate) fn remaining(headers: &HeaderMap) -> Option<u64> {
-    let text = headers.get("ratelimit-remaining")?.to_str().ok()?;
-    text.split(';').next()?.trim().parse().ok()
-}
-
 const PROBE_EVERY: Duration = Duration::from_secs(60);
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
 
 #[cfg(test)]
 mod tests;

@@ -11,8 +11,9 @@ use crate::{
     error::{Fault, Reason},
     fallback::Fallback,
     lookup::Version,
-    request::{self, Ask},
+    request::Ask,
     transport::{self, Failure},
+    wire::{fields, link::Link},
 };
 
 /// A document that is passed on as it is.
@@ -23,7 +24,7 @@ pub struct Passed {
     pub bytes: Bytes,
     /// `Content-Type`, as the registry gave it.
     pub content_type: Option<String>,
-    /// `Link`, as the registry gave it: its URL is the registry's own.
+    /// `Link` to the next page, if there is one. Its URL is the registry's own.
     pub link: Option<String>,
     /// `Warning`, `RateLimit-*`, `OCI-Filters-Applied`.
     pub headers: HeaderMap,
@@ -116,7 +117,7 @@ impl Upstream {
         let response = self.inner.ask(contact, ask).await?;
         let own = |error| Failure { error, own: true };
         if ask.kind == Kind::Referrers {
-            let media_type = request::media_type(response.headers());
+            let media_type = fields::media_type(response.headers());
             if media_type.as_deref() != Some(MediaType::OciIndex.as_str()) {
                 return Err(own(Error::misbehaved(
                     contact.host(),
@@ -138,11 +139,11 @@ impl Upstream {
                 headers.append(name, value.clone());
             }
         }
-        let content_type = request::text(&received, &header::CONTENT_TYPE);
+        let content_type = fields::text(&received, &header::CONTENT_TYPE);
         Ok(Passed {
             bytes,
             content_type,
-            link: request::text(&received, &header::LINK),
+            link: Link::next(&received).map(|target| format!("<{target}>; rel=\"next\"")),
             headers,
         })
     }

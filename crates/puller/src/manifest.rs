@@ -14,9 +14,10 @@ use crate::{
     error::Fault,
     fallback::Fallback,
     lookup::Version,
-    request::{self, Ask},
+    request::Ask,
     transport::{self, Failure},
     upstream::asks_for_body,
+    wire::fields,
 };
 
 /// What a registry says of a manifest without sending it.
@@ -256,8 +257,8 @@ fn head(headers: &HeaderMap) -> Head {
         .and_then(|value| value.to_str().ok());
     Head {
         digest: digest.and_then(|text| Digest::parse(text.trim()).ok()),
-        media_type: request::media_type(headers),
-        size: transport::content_length(headers).filter(|&size| size > 0),
+        media_type: fields::media_type(headers),
+        size: fields::content_length(headers).filter(|&size| size > 0),
     }
 }
 

@@ -6,8 +6,8 @@ use std::{
 };
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, StatusCode,
-    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, RANGE},
+    HeaderMap, HeaderValue, Method, StatusCode,
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, RANGE},
 };
 use reqwest::Response;
 use tokio::time::{Instant, timeout};
@@ -21,9 +21,10 @@ use crate::{
     classify::{self, Meaning, Reply},
     endpoint::Contact,
     error::{Fault, Reason},
-    limit::{self, Ration},
+    limit::Ration,
     transport::{Failure, Followed, Request},
     upstream::Inner,
+    wire::{fields::is_html, retry_after},
 };
 
 /// What to ask for.
@@ -188,7 +189,7 @@ impl Inner {
         if let Some(remaining) = result
             .as_ref()
             .ok()
-            .and_then(|f| limit::remaining(f.response.headers()))
+            .and_then(|f| retry_after::remaining(f.response.headers()))
         {
             self.observe(Event::RateLimit { remaining });
         }
@@ -259,7 +260,7 @@ impl Inner {
                 self.denied(contact, session, reply.detail(), unauthorized)
             }
             Meaning::Limited => {
-                let retry_after = limit::retry_after(&headers, SystemTime::now());
+                let retry_after = retry_after::retry_after(&headers, SystemTime::now());
                 if own {
                     let is_pull = ask.ration() == Ration::Pull
                         && (reply.says_pull_limit() || headers.contains_key("ratelimit-limit"));
@@ -297,26 +298,6 @@ fn says_v2(headers: &HeaderMap) -> bool {
 fn confirms_v2(ask: &Ask<'_>, refused: &Refused) -> bool {
     let hidden = ask.method == Method::HEAD && matches!(refused.status.as_u16(), 401 | 404);
     says_v2(&refused.headers) && !refused.reply.leaves_v2_open() && !hidden
-}
-
-/// Whether an answer is a web page.
-pub(crate) fn is_html(headers: &HeaderMap) -> bool {
-    media_type(headers).is_some_and(|t| matches!(t.as_str(), "text/html" | "application/xhtml+xml"))
-}
-
-/// `Content-Type` without parameters.
-pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
-    let text = headers.get(CONTENT_TYPE)?.to_str().ok()?;
-    let media_type = text.split(';').next().unwrap_or_default().trim();
-    (!media_type.is_empty()).then(|| media_type.to_owned())
-}
-
-/// A header as text.
-pub(crate) fn text(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
-    headers
-        .get(name)
-        .and_then(|value| value.to_str().ok())
-        .map(str::to_owned)
 }
 
 /// The first bytes of a body, as far as they come.

@@ -17,6 +17,7 @@ use crate::{
     Config, Endpoint, Error, Timeouts, address,
     endpoint::Contact,
     error::{Fault, Phase, Reason},
+    wire::fields::content_length,
 };
 
 /// The connections of one upstream.
@@ -217,14 +218,6 @@ pub(crate) async fn body(
         whole.extend_from_slice(&more);
     }
     Err(too_large())
-}
-
-/// The one `Content-Length`, also of an answer to HEAD.
-pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
-    let text = headers.get(http::header::CONTENT_LENGTH)?.to_str().ok()?;
-    (text.bytes().all(|b| b.is_ascii_digit()))
-        .then(|| text.parse().ok())
-        .flatten()
 }
 
 pub(crate) fn timed_out(host: &Arc<str>, phase: Phase) -> Error {

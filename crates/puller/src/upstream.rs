@@ -21,11 +21,11 @@ use crate::{
     endpoint::{Bare, Contact, Distrust},
     error::Fault,
     lookup::{self, Version},
-    range,
     request::Ask,
     transport::{self, Failure, Transport},
     tries::Tries,
     v1::sessions::Sessions,
+    wire::{fields, range},
 };
 
 /// One configured registry: its endpoints and what was learnt of them. Cheap to clone; clones share everything.
@@ -251,7 +251,7 @@ pub(crate) fn asks_for_body(failure: &Failure, role: Role) -> bool {
 fn size_of(response: &Response) -> Option<u64> {
     let headers = response.headers();
     match response.status() {
-        StatusCode::OK => transport::content_length(headers),
+        StatusCode::OK => fields::content_length(headers),
         _ => range::total(headers),
     }
 }

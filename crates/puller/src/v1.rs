@@ -36,9 +36,9 @@ use crate::{
     limit::Ration,
     list::LIST_BYTES_MAX,
     lookup::Version,
-    request,
     transport::Failure,
     tries::Tries,
+    wire::fields,
 };
 
 /// The tries of one call: endpoint after endpoint, each with a session.
@@ -349,7 +349,7 @@ fn facts(headers: &HeaderMap, v1_json: &[u8]) -> Result<Facts, &'static str> {
 /// A payload checksum that can be compared; there are others (`tarsum+…`).
 fn checksum(headers: &HeaderMap) -> Result<Option<Digest>, &'static str> {
     let name = http::HeaderName::from_static(CHECKSUM);
-    let Some(text) = request::text(headers, &name) else {
+    let Some(text) = fields::text(headers, &name) else {
         return Ok(None);
     };
     match text.trim() {

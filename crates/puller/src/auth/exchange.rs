@@ -22,9 +22,9 @@ use crate::{
     },
     endpoint::Contact,
     error::{Fault, Reason},
-    limit,
     transport::{self, Failure, Request, Transport},
     upstream::Inner,
+    wire::retry_after,
 };
 
 /// A form for the token endpoint, by what it proves who we are with.
@@ -201,7 +201,7 @@ impl Inner {
             401 if with_credentials => Err((Refusal::Refused, REFUSED_FOR)),
             401 | 403 => Err((Refusal::Refused, Duration::ZERO)),
             429 => {
-                let retry_after = limit::retry_after(response.headers(), SystemTime::now());
+                let retry_after = retry_after::retry_after(response.headers(), SystemTime::now());
                 let error = Error::Limited {
                     endpoint: Arc::clone(host),
                     retry_after,

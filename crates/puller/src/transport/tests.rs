@@ -71,25 +71,6 @@ fn origins() {
     }
 }
 
-#[test]
-fn lengths() {
-    for (text, expected) in [
-        ("5", Some(5)),
-        ("0", Some(0)),
-        ("+5", None),
-        ("-1", None),
-        ("", None),
-        ("5, 5", None),
-    ] {
-        let mut headers = HeaderMap::new();
-        headers.insert(
-            http::header::CONTENT_LENGTH,
-            HeaderValue::from_str(text).unwrap(),
-        );
-        assert_eq!(content_length(&headers), expected, "{text:?}");
-    }
-}
-
 /// A registry that redirects a blob to `location`, seen as one outside or inside.
 async fn follow(location: String, inside: bool) -> Result<Followed, Failure> {
     let origin = Origin::start().await;

@@ -21,11 +21,12 @@ use crate::{
     classify::{self, Meaning, Next, TRIES_MAX},
     endpoint::Contact,
     error::{Fault, Reason},
-    limit::{self, Ration},
+    limit::Ration,
     request::Refused,
     transport::{self, Failure, Followed, Request},
     tries,
     upstream::Inner,
+    wire::retry_after,
 };
 
 /// What to ask for.
@@ -232,7 +233,7 @@ fn refusal(contact: &Contact, refused: &Refused, sent: Option<&HeaderValue>) -> 
             unauthorized: *status == StatusCode::UNAUTHORIZED,
         },
         Meaning::Limited => {
-            let retry_after = limit::retry_after(headers, SystemTime::now());
+            let retry_after = retry_after::retry_after(headers, SystemTime::now());
             if *own {
                 let now = Instant::now();
                 contact.limits.limited(Ration::Other, retry_after, now);

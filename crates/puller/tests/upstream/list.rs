@@ -1,4 +1,5 @@
 use crate::common::*;
+use crate::script::{Said, Script};
 
 const TAGS: &str = "/v2/library/app/tags/list";
 
@@ -114,5 +115,37 @@ async fn a_registry_without_referrers_is_no_failure() {
     for asked in 1..=8 {
         assert_eq!(upstream.referrers(&subject, None).await.unwrap(), None);
         assert_eq!(origin.count("GET", &path), asked);
+    }
+}
+
+/// All values of all `Link` lines are read, and only the link to the next page is passed on.
+#[tokio::test]
+async fn the_next_page_is_found_behind_a_previous_one() {
+    let lines: [&[&str]; 2] = [
+        &[
+            r#"</v2/library/app/tags/list?n=1>; rel="prev", <https://up.example/v2/library/app/tags/list?last=b>; rel="next""#,
+        ],
+        &[
+            r#"</v2/library/app/tags/list?n=1>; rel="prev""#,
+            r#"<https://up.example/v2/library/app/tags/list?last=b>; rel="next""#,
+        ],
+    ];
+    for lines in lines {
+        let headers: Vec<_> = lines.iter().map(|l| ("Link", (*l).to_owned())).collect();
+        let server = Script::start(move |_| Said {
+            status: 200,
+            headers: headers.clone(),
+            body: r#"{"name":"library/app","tags":["a"]}"#.into(),
+        })
+        .await;
+        let endpoint = Endpoint::parse(&server.url()).unwrap();
+        let upstream = Upstream::new(Config::new("registry.test", vec![endpoint])).unwrap();
+        let named = tagged("library/app:1").named().clone();
+        let passed = upstream.tags(&named, None).await.unwrap();
+        assert_eq!(
+            passed.link.as_deref(),
+            Some(r#"<https://up.example/v2/library/app/tags/list?last=b>; rel="next""#),
+            "{lines:?}"
+        );
     }
 }
