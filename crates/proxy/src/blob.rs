@@ -51,12 +51,10 @@ impl Proxy {
         range: Option<&Range>,
     ) -> Result<(Blob, Part), Error> {
         let id = asked.at.upstream;
-        let policy = self.0.upstreams.policy(id)?;
-        let deadline = Instant::now() + policy.answer_within;
-        let upstream = self.0.upstreams.find(id, canonical.named())?;
-        let ask = upstream.ask_blob(canonical.clone(), self.converter(&upstream, policy));
+        let request = self.request(id, canonical.clone())?;
+        let deadline = Instant::now() + request.policy.answer_within;
         let from_start = range.is_none_or(|range| range.start() == Some(0));
-        let opening = self.0.store.blob(canonical, from_start, policy, ask);
+        let opening = self.0.store.blob(&request, from_start);
         let blob = timeout_at(deadline, opening).await.map_err(timed_out)??;
         let part = Part::of(range, blob.size())?;
         // A client that got headers does not go to its next host: they wait for what follows them, but not for ever.
@@ -72,11 +70,9 @@ impl Proxy {
         canonical: &Canonical,
     ) -> Result<(Option<u64>, Outcome), Error> {
         let id = asked.at.upstream;
-        let policy = self.0.upstreams.policy(id)?;
-        let upstream = self.0.upstreams.find(id, canonical.named())?;
-        let ask = upstream.ask_blob(canonical.clone(), self.converter(&upstream, policy));
-        let sizing = self.0.store.blob_size(canonical, policy, ask);
-        Ok(timeout(policy.answer_within, sizing)
+        let request = self.request(id, canonical.clone())?;
+        let sizing = self.0.store.blob_size(&request);
+        Ok(timeout(request.policy.answer_within, sizing)
             .await
             .map_err(timed_out)??)
     }

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, TryStreamExt, stream};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use longshore_manifest::convert::{self, Converted, Format, LayerBlob, V1Layer};
 use longshore_manifest::v1::{Ancestry, ImageId};
 use longshore_manifest::{Manifest, MediaType};
-use longshore_puller::Upstream as Puller;
-use longshore_reference::{Canonical, Digest, Named};
-use longshore_store::{Cause, Error, Held, Policy, Refusal, Store};
+use longshore_reference::{Canonical, Digest, Named, Reference};
+use longshore_store::{
+    BlobAsk, Cause, Check, Error, Fetched, Held, Origin, Refusal, Remote, Request, Source, Store,
+};
 
-use crate::upstreams::{Upstream, refusal, source};
+use crate::upstreams::Upstream;
 
 mod accept;
 mod unpack;
@@ -24,15 +26,81 @@ use unpack::Unpacking;
 /// Layers of one image that are fetched and looked into at once.
 const LAYERS_AT_ONCE: usize = 8;
 
-/// What a conversion needs: where the layers come from, and where they are kept. Cheap to clone.
-#[derive(Clone)]
+/// An upstream that also has what was made of its legacy images: lost results are made again. Cheap to clone.
+#[derive(Clone, Debug)]
 pub(crate) struct Converter {
-    pub(crate) store: Store,
-    pub(crate) upstream: Upstream,
-    pub(crate) policy: Policy,
+    store: Store,
+    upstream: Upstream,
+}
+
+impl Remote for Converter {
+    fn check<'a>(
+        &'a self,
+        reference: &'a Reference,
+        known: Digest,
+    ) -> BoxFuture<'a, Result<Check, Refusal>> {
+        self.upstream.check(reference, known)
+    }
+
+    fn manifest<'a>(
+        &'a self,
+        reference: &'a Reference,
+        origin: Option<&'a Origin>,
+    ) -> BoxFuture<'a, Result<Fetched, Refusal>> {
+        let Some(Origin::Made { of, format }) = origin else {
+            return self.upstream.manifest(reference, origin);
+        };
+        async move {
+            let made = self.remake(reference.named(), *of, *format).await?;
+            Ok(Fetched {
+                digest: Some(Digest::sha256(&made.manifest)),
+                bytes: made.manifest,
+                media_type: Some(made.media_type.as_str().to_owned()),
+            })
+        }
+        .boxed()
+    }
+
+    fn has<'a>(
+        &'a self,
+        blob: &'a Canonical,
+        origin: Option<&'a Origin>,
+    ) -> BoxFuture<'a, Result<Option<u64>, Refusal>> {
+        self.upstream.has(blob, origin)
+    }
+
+    fn blob<'a>(&'a self, ask: BlobAsk<'a>) -> BoxFuture<'a, Result<Source, Refusal>> {
+        let Some(Origin::Made { of, format }) = ask.origin else {
+            return self.upstream.blob(ask);
+        };
+        async move {
+            let made = self.remake(ask.canonical.named(), *of, *format).await?;
+            let whole = if Digest::sha256(&made.manifest) == ask.canonical.digest() {
+                made.manifest
+            } else {
+                made.config
+            };
+            let at = |at: u64| usize::try_from(at).map_or(whole.len(), |at| at.min(whole.len()));
+            let end = ask.end.map_or(whole.len(), at);
+            let range = whole.slice(at(ask.start).min(end)..end);
+            Ok(Source {
+                size: Some(whole.len() as u64),
+                chunks: stream::iter([Ok(range)]).boxed(),
+                distrust: Box::new(|| {}),
+            })
+        }
+        .boxed()
+    }
 }
 
 impl Converter {
+    pub(crate) fn new(store: &Store, upstream: &Upstream) -> Self {
+        Self {
+            store: store.clone(),
+            upstream: upstream.clone(),
+        }
+    }
+
     /// The image that a held legacy document becomes, made now if need be, within the time that is given.
     pub(crate) async fn convert(
         &self,
@@ -54,21 +122,27 @@ impl Converter {
     }
 
     /// Makes once more what was made of a legacy document and lost.
-    pub(crate) async fn remake(
+    async fn remake(
         &self,
         named: &Named,
         of: Digest,
         format: Format,
-    ) -> Result<Converted, Error> {
+    ) -> Result<Converted, Refusal> {
         let document = Canonical::new(named.clone(), of);
-        match self.store.document(&document).await {
-            Some((bytes, media_type)) => self.make(named, &media_type, bytes, format).await,
-            None => Err(Refusal::Gone {
+        let Some((bytes, media_type)) = self.store.document(&document).await else {
+            let cause = std::io::Error::other("the document it was made of is lost");
+            return Err(Refusal::Gone {
                 confirmed: false,
-                cause: Arc::new(std::io::Error::other("the document it was made of is lost")),
-            }
-            .into()),
-        }
+                cause: Arc::new(cause),
+            });
+        };
+        let made = self.make(named, &media_type, bytes, format).await;
+        made.map_err(|error| match error {
+            Error::Refused(refusal) => refusal,
+            other => Refusal::Unreachable {
+                cause: Arc::new(other),
+            },
+        })
     }
 
     async fn make(
@@ -143,23 +217,20 @@ impl Converter {
 
     /// Fetches the layer of a v1 image: its digest is known when all of it is there.
     async fn v1_layer(self, named: Named, id: ImageId) -> Result<LayerBlob, Error> {
-        let puller: &Puller = self.upstream.puller();
-        let download = puller
-            .v1_layer(&named, &id, 0, None)
-            .await
-            .map_err(refusal)?;
+        let source = self.upstream.v1_layer(&named, &id).await?;
         let landed = self
             .store
-            .land(&named, id.as_str(), source(download), Unpacking::default());
+            .land(&named, id.as_str(), source, Unpacking::default());
         let (digest, size, unpacking) = landed.await?;
         layer_blob(digest, size, unpacking).await
     }
 
     /// Looks into a layer whose digest is known, fetched like any blob.
     async fn held_layer(self, named: Named, digest: Digest) -> Result<LayerBlob, Error> {
-        let canonical = Canonical::new(named, digest);
-        let ask = self.upstream.ask_blob(canonical.clone(), self.clone());
-        let blob = self.store.blob(&canonical, true, &self.policy, ask).await?;
+        let policy = Arc::clone(self.upstream.policy());
+        let (store, canonical) = (self.store.clone(), Canonical::new(named, digest));
+        let request = Request::new(canonical, policy, Arc::new(self));
+        let blob = store.blob(&request, true).await?;
         let mut reader = blob.read(0, None);
         let (mut unpacking, mut size) = (Unpacking::default(), 0);
         while let Some(chunk) = reader.chunk().await? {

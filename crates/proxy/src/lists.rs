@@ -2,7 +2,7 @@
 
 use http::header::{CONTENT_TYPE, LINK};
 use http::{HeaderMap, HeaderValue, Response};
-use longshore_puller::{Error as Pulled, Passed};
+use longshore_puller::{Error as Pulled, Passed, Upstream as Puller};
 use longshore_reference::{Canonical, Named};
 use longshore_store::{Outcome, Refusal};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::body::Body;
 use crate::error::Error;
 use crate::proxy::{Asked, Proxy, close_account, insert, sized};
-use crate::upstreams::refusal;
+use crate::upstreams::remote::refusal;
 
 impl Proxy {
     pub(crate) async fn tags(
@@ -20,13 +20,11 @@ impl Proxy {
         named: &Named,
         query: Option<&str>,
     ) -> Response<Body> {
-        let passed = match self.0.upstreams.find(asked.at.upstream, named) {
-            Ok(upstream) => {
-                self.within(&asked, upstream.puller().tags(named, query))
-                    .await
-            }
-            Err(error) => Err(error),
-        };
+        let passed = self
+            .within(&asked, named, |puller| async move {
+                puller.tags(named, query).await
+            })
+            .await;
         match passed {
             Ok(passed) => pass(asked, passed, "application/json"),
             Err(error) => self.fail(asked, &error),
@@ -39,13 +37,11 @@ impl Proxy {
         subject: &Canonical,
         query: Option<&str>,
     ) -> Response<Body> {
-        let passed = match self.0.upstreams.find(asked.at.upstream, subject.named()) {
-            Ok(upstream) => {
-                self.within(&asked, upstream.puller().referrers(subject, query))
-                    .await
-            }
-            Err(error) => Err(error),
-        };
+        let passed = self
+            .within(&asked, subject.named(), |puller| async move {
+                puller.referrers(subject, query).await
+            })
+            .await;
         match passed {
             // Some clients take the type with parameters for another one.
             Ok(Some(passed)) => pass(asked, passed, "application/vnd.oci.image.index.v1+json"),
@@ -54,13 +50,18 @@ impl Proxy {
         }
     }
 
-    async fn within<T>(
+    async fn within<T, W>(
         &self,
         asked: &Asked<'_>,
-        call: impl Future<Output = Result<T, Pulled>>,
-    ) -> Result<T, Error> {
-        let policy = self.0.upstreams.policy(asked.at.upstream)?;
-        let refused = match timeout(policy.answer_within, call).await {
+        named: &Named,
+        call: impl FnOnce(Puller) -> W,
+    ) -> Result<T, Error>
+    where
+        W: Future<Output = Result<T, Pulled>>,
+    {
+        let upstream = self.0.upstreams.of(asked.at.upstream)?;
+        let puller = upstream.puller(named).await?;
+        let refused = match timeout(upstream.policy().answer_within, call(puller)).await {
             Ok(Ok(done)) => return Ok(done),
             Ok(Err(error)) => refusal(error),
             Err(late) => Refusal::TimedOut {

@@ -23,17 +23,16 @@ impl Proxy {
     async fn held(&self, asked: &Asked<'_>, reference: Reference) -> Result<Held, Error> {
         let started = Instant::now();
         let id = asked.at.upstream;
-        let upstream = self.0.upstreams.find(id, reference.named())?;
-        let policy = self.0.upstreams.policy(id)?;
-        let ask = || upstream.ask_manifest(reference.clone(), self.converter(&upstream, policy));
-        let held = self.0.store.manifest(&reference, policy, ask).await?;
-        let Some(format) = format_for(asked.headers, &reference, &held.media_type) else {
+        let request = self.request(id, reference)?;
+        let held = self.0.store.manifest(&request).await?;
+        let reference = &request.target;
+        let Some(format) = format_for(asked.headers, reference, &held.media_type) else {
             return Ok(held);
         };
-        let within = self.0.upstreams.convert_within(id)?;
+        let within = self.0.upstreams.of(id)?.convert_within();
         let within = within.saturating_sub(started.elapsed());
         let before = held.outcome;
-        let converter = self.converter(&upstream, policy);
+        let converter = self.converter(id)?;
         let made = converter.convert(reference.named(), held, format, within);
         let made = made.await?;
         // Its document may have been a hit while the rest had to be fetched, or the other way round.

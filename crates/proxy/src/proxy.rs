@@ -9,7 +9,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use longshore_reference::{Digest, Named};
-use longshore_store::{Outcome, Policy, Store};
+use longshore_store::{self as store, Outcome, Store};
 
 use crate::account::Account;
 use crate::body::Body;
@@ -17,7 +17,7 @@ use crate::config::RateLimitStatus;
 use crate::convert::Converter;
 use crate::error::{Error, told};
 use crate::metrics::Metrics;
-use crate::names::Names;
+use crate::names::{Names, UpstreamId};
 use crate::range::content_range_unsatisfied;
 use crate::readiness::Readiness;
 use crate::route::{self, At, Route};
@@ -30,6 +30,8 @@ pub struct Proxy(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) names: Names,
     pub(crate) upstreams: Upstreams,
+    /// Of each upstream, by its id.
+    pub(crate) converters: Vec<Arc<Converter>>,
     pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) readiness: Readiness,
@@ -128,13 +130,17 @@ impl Proxy {
         }
     }
 
-    /// What the questions about content are answered with, where there are any: a hit asks none.
-    pub(crate) fn converter(&self, upstream: &Upstream, policy: &Policy) -> Converter {
-        Converter {
-            store: self.0.store.clone(),
-            upstream: upstream.clone(),
-            policy: policy.clone(),
-        }
+    /// The store's request for content of an upstream.
+    pub(crate) fn request<T>(&self, id: UpstreamId, target: T) -> Result<store::Request<T>, Error> {
+        let policy = Arc::clone(self.0.upstreams.of(id)?.policy());
+        let remote = Arc::clone(self.converter(id)?);
+        Ok(store::Request::new(target, policy, remote))
+    }
+
+    /// What converts the legacy images of an upstream.
+    pub(crate) fn converter(&self, id: UpstreamId) -> Result<&Arc<Converter>, Error> {
+        let converter = self.0.converters.get(id.index());
+        converter.ok_or(Error::Refused(route::Refusal::Upstream))
     }
 
     fn refuse(&self, account: Account, refusal: route::Refusal) -> Response<Body> {
@@ -148,7 +154,11 @@ impl Proxy {
 
     /// Tells a client what went wrong; HEAD gets no body, which hyper sees to.
     pub(crate) fn fail(&self, asked: Asked<'_>, error: &Error) -> Response<Body> {
-        let limited = self.0.upstreams.rate_limit_status(asked.at.upstream);
+        let upstream = self.0.upstreams.of(asked.at.upstream);
+        let limited = upstream.map_or(
+            RateLimitStatus::ServiceUnavailable,
+            Upstream::rate_limit_status,
+        );
         failure(asked.account, asked.at.ns, error, limited)
     }
 }

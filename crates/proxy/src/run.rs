@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::body::Body;
 use crate::config::{Config, StoreUrl};
+use crate::convert::Converter;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::proxy::{Inner, Proxy};
@@ -131,9 +132,14 @@ async fn proxy(
     });
     let store = store.await?;
     let upstreams = Upstreams::new(config.upstreams, names.ids(), &config.insecure, &metrics)?;
+    let converters = upstreams
+        .iter()
+        .map(|upstream| Arc::new(Converter::new(&store, upstream)))
+        .collect();
     Ok(Proxy(Arc::new(Inner {
         names,
         upstreams,
+        converters,
         store,
         metrics,
         readiness,

@@ -2,15 +2,16 @@
 
 use std::sync::Arc;
 
-use longshore_reference::{Canonical, Digest, Tagged};
+use longshore_reference::{Canonical, Digest, Reference, Tagged};
 
-use crate::answer::{Answer, Ask, AskManifest, Fetched};
 use crate::documents::{is_json_object, known_by};
 use crate::error::Error;
 use crate::legacy::is_ancestry;
 use crate::manifest::{Held, Kept, misbehaved};
 use crate::outcome::Outcome;
 use crate::records::{TagRecord, seconds};
+use crate::remote::{Check, Fetched};
+use crate::request::Request;
 use crate::store::Inner;
 
 impl Inner {
@@ -18,7 +19,7 @@ impl Inner {
     pub(crate) async fn move_tag(
         &self,
         tagged: &Tagged,
-        kept: Option<&Kept>,
+        kept: &Kept,
         digest: Option<Digest>,
     ) -> Option<Held> {
         let digest =
@@ -34,7 +35,7 @@ impl Inner {
             checked: seconds((self.clock)()),
         };
         self.records
-            .put_tag(tagged, record, kept.map(|kept| &*kept.record))
+            .put_tag(tagged, record, Some(&kept.record))
             .await;
         Some(Held {
             bytes,
@@ -85,49 +86,40 @@ impl Inner {
     /// Fetches a manifest by digest. Bytes that are held for another repository are only asked after.
     pub(crate) async fn fetch(
         self: &Arc<Self>,
+        request: &Request<Reference>,
         canonical: &Canonical,
-        ask: &AskManifest,
     ) -> Result<Held, Error> {
-        let digest = canonical.digest();
+        let (digest, remote) = (canonical.digest(), &request.remote);
         let elsewhere = match self.load_manifest(&digest).await {
             Some(bytes) => longshore_manifest::guess(&bytes).map(|media_type| (bytes, media_type)),
             None => None,
         };
-        if let Some((bytes, media_type)) = elsewhere {
-            match ask(Ask::Check(digest)).await {
-                Answer::Same => {
-                    let fetched = Fetched {
-                        bytes,
-                        media_type: Some(media_type.as_str().to_owned()),
-                        digest: Some(digest),
-                    };
-                    let held = self
-                        .keep_manifest(canonical.named(), digest, fetched)
-                        .await?;
-                    return Ok(Held {
-                        outcome: Outcome::Revalidated,
-                        ..held
-                    });
-                }
-                Answer::Refused(refusal) => return Err(refusal.into()),
-                Answer::Changed(_) | Answer::Body(_) => {}
-            }
+        if let Some((bytes, media_type)) = elsewhere
+            && remote.check(&request.target, digest).await? == Check::Same
+        {
+            let fetched = Fetched {
+                bytes,
+                media_type: Some(media_type.as_str().to_owned()),
+                digest: Some(digest),
+            };
+            let held = self
+                .keep_manifest(canonical.named(), digest, fetched)
+                .await?;
+            return Ok(Held {
+                outcome: Outcome::Revalidated,
+                ..held
+            });
         }
-        match ask(Ask::Fetch).await {
-            Answer::Body(fetched) => {
-                let found = Digest::of(digest.algorithm(), &fetched.bytes);
-                if found != digest && known_by(&fetched) != digest {
-                    return Err(Error::Mismatch {
-                        expected: digest,
-                        found: format!("digest {found}"),
-                    });
-                }
-                self.keep_manifest(canonical.named(), digest, fetched).await
-            }
-            Answer::Refused(refusal) => Err(refusal.into()),
-            Answer::Same | Answer::Changed(_) => {
-                Err(misbehaved("no manifest came where one was asked for").into())
-            }
+        let record = self.records.content(canonical).await;
+        let origin = record.as_ref().and_then(|record| record.origin.as_ref());
+        let fetched = remote.manifest(&request.target, origin).await?;
+        let found = Digest::of(digest.algorithm(), &fetched.bytes);
+        if found != digest && known_by(&fetched) != digest {
+            return Err(Error::Mismatch {
+                expected: digest,
+                found: format!("digest {found}"),
+            });
         }
+        self.keep_manifest(canonical.named(), digest, fetched).await
     }
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use longshore_reference::Canonical;
 
-use crate::answer::{AskBlob, BlobAnswer, BlobAsk, Source};
 use crate::error::Error;
 use crate::fill::{Follower, Job};
 use crate::fills::Place;
@@ -17,6 +16,8 @@ use crate::passing::Passing;
 use crate::progress::Progress;
 use crate::reader::BlobReader;
 use crate::records::ContentRecord;
+use crate::remote::{BlobAsk, Source};
+use crate::request::Request;
 use crate::store::{Event, Inner, Question, Store};
 use crate::supply::Salvage;
 
@@ -26,10 +27,9 @@ const ENTERED_MAX: usize = 8;
 /// A blob that can be read, any part of it, by any number of readers.
 pub struct Blob {
     pub(crate) store: Arc<Inner>,
-    pub(crate) canonical: Canonical,
-    pub(crate) ask: AskBlob,
+    pub(crate) request: Request<Canonical>,
+    pub(crate) known: Option<Arc<ContentRecord>>,
     pub(crate) held: HeldBlob,
-    pub(crate) permit_within: Duration,
     size: Option<u64>,
     outcome: Outcome,
 }
@@ -76,7 +76,7 @@ impl Blob {
 impl std::fmt::Debug for Blob {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Blob")
-            .field("canonical", &self.canonical)
+            .field("canonical", &self.request.target)
             .field("size", &self.size)
             .field("outcome", &self.outcome)
             .finish_non_exhaustive()
@@ -95,12 +95,10 @@ impl Store {
     /// [`Error::Busy`].
     pub async fn blob(
         &self,
-        canonical: &Canonical,
+        request: &Request<Canonical>,
         from_start: bool,
-        policy: &Policy,
-        ask: AskBlob,
     ) -> Result<Blob, Error> {
-        let store = &self.0;
+        let (store, canonical) = (&self.0, &request.target);
         let digest = canonical.digest();
         if !from_start && store.distrusts(&digest) {
             return Err(Error::Distrusted { digest });
@@ -108,18 +106,15 @@ impl Store {
         let known = store.records.content(canonical).await;
         let blob = |held, size, outcome| Blob {
             store: Arc::clone(store),
-            canonical: canonical.clone(),
-            ask: Arc::clone(&ask),
+            request: request.clone(),
+            known: known.clone(),
             held,
-            permit_within: permit_within(policy),
             size,
             outcome,
         };
         let salvage = match store.look_up(canonical, known.as_deref()).await? {
             Found::Whole(file, size) => {
-                let outcome = store
-                    .confirm(canonical, known.as_deref(), policy, &ask)
-                    .await?;
+                let outcome = store.confirm(request, known.as_deref()).await?;
                 return Ok(blob(HeldBlob::Kept(file, size), Some(size), outcome));
             }
             Found::Damaged(file, len) => {
@@ -131,10 +126,7 @@ impl Store {
         if let Some(Err(error)) = store.remembered(&Question::Blob(canonical.clone())) {
             return Err(error);
         }
-        let entered = store
-            .enter(canonical, known.as_deref(), salvage, policy, &ask)
-            .await;
-        match entered {
+        match store.enter(request, known.as_ref(), salvage).await {
             Ok((follower, leads, Progress { size, kept, .. })) => {
                 let outcome = match (leads, kept) {
                     (true, true) if known.is_none() => Outcome::Revalidated,
@@ -145,8 +137,7 @@ impl Store {
                 Ok(blob(HeldBlob::Landing(follower), size, outcome))
             }
             Err(Error::NoRoom { .. }) => {
-                let size = known.and_then(|known| known.size);
-                let mut passing = store.pass(canonical, &ask, size).await?;
+                let mut passing = store.pass(request, known.as_deref()).await?;
                 let size = passing.answerable().await?;
                 let passing = Arc::new(Mutex::new(Some(Box::new(passing))));
                 Ok(blob(HeldBlob::Passing(passing), size, Outcome::Bypass))
@@ -161,17 +152,13 @@ impl Store {
     /// [`Error::Refused`] when upstream refuses.
     pub async fn blob_size(
         &self,
-        canonical: &Canonical,
-        policy: &Policy,
-        ask: AskBlob,
+        request: &Request<Canonical>,
     ) -> Result<(Option<u64>, Outcome), Error> {
-        let store = &self.0;
+        let (store, canonical) = (&self.0, &request.target);
         let known = store.records.content(canonical).await;
         // A damaged file is left for the next reader, who can use what it still has.
         if let Found::Whole(_, size) = store.look_up(canonical, known.as_deref()).await? {
-            let outcome = store
-                .confirm(canonical, known.as_deref(), policy, &ask)
-                .await?;
+            let outcome = store.confirm(request, known.as_deref()).await?;
             return Ok((Some(size), outcome));
         }
         if let (Some(_), Some(bucket)) = (&known, &store.bucket)
@@ -189,9 +176,9 @@ impl Store {
             return Err(error);
         }
         let size = store
-            .ask_has(canonical, &ask)
+            .ask_has(request)
             .await
-            .inspect_err(|error| store.remember_refusal(canonical, error, policy))?;
+            .inspect_err(|error| store.remember_refusal(request, error))?;
         Ok((size.or_else(|| known.as_ref()?.size), Outcome::Miss))
     }
 }
@@ -202,19 +189,17 @@ impl Inner {
     /// What upstream said or gave to another repository is no answer for this one: it enters again, and may lead then.
     async fn enter(
         self: &Arc<Self>,
-        canonical: &Canonical,
-        known: Option<&ContentRecord>,
+        request: &Request<Canonical>,
+        known: Option<&Arc<ContentRecord>>,
         salvage: Option<Salvage>,
-        policy: &Policy,
-        ask: &AskBlob,
     ) -> Result<(Follower, bool, Progress), Error> {
+        let canonical = &request.target;
         let mut confirmed = known.is_some();
         for _ in 0..ENTERED_MAX {
-            let within = permit_within(policy);
-            let (follower, leads) = self.fill(canonical, ask, salvage.clone(), within);
+            let (follower, leads) = self.fill(request, known, salvage.clone());
             let elsewhere = follower.fill().canonical.named() != canonical.named();
             if elsewhere && !confirmed {
-                self.confirm(canonical, known, policy, ask).await?;
+                self.confirm(request, known.map(|known| &**known)).await?;
                 confirmed = true;
             }
             match follower.answerable().await {
@@ -224,7 +209,7 @@ impl Inner {
                     tracing::info!(%digest, error = &error as &dyn std::error::Error, "another repository's fill failed, entering again");
                 }
                 Err(error) => {
-                    self.remember_refusal(canonical, &error, policy);
+                    self.remember_refusal(request, &error);
                     return Err(error);
                 }
             }
@@ -235,20 +220,20 @@ impl Inner {
     /// Joins the fill of a digest or starts it.
     pub(crate) fn fill(
         self: &Arc<Self>,
-        canonical: &Canonical,
-        ask: &AskBlob,
+        request: &Request<Canonical>,
+        known: Option<&Arc<ContentRecord>>,
         salvage: Option<Salvage>,
-        permit_within: Duration,
     ) -> (Follower, bool) {
-        match self.fills.enter(canonical) {
+        match self.fills.enter(&request.target) {
             Place::Joins(follower) => (follower, false),
             Place::Leads(follower) => {
                 let job = Job {
                     store: Arc::clone(self),
                     fill: Arc::clone(follower.fill()),
-                    ask: Arc::clone(ask),
+                    request: request.clone(),
+                    known: known.cloned(),
                     salvage,
-                    permit_within,
+                    permit_within: permit_within(&request.policy),
                 };
                 self.tracker.spawn(job.run());
                 (follower, true)
@@ -259,15 +244,17 @@ impl Inner {
     /// Bytes from the first one on, for one reader alone. Wrong ones have the consequences that those of a fill have.
     pub(crate) async fn pass(
         self: &Arc<Self>,
-        canonical: &Canonical,
-        ask: &AskBlob,
-        size: Option<u64>,
+        request: &Request<Canonical>,
+        known: Option<&ContentRecord>,
     ) -> Result<Passing, Error> {
-        let source = match ask(BlobAsk::Fetch { offset: 0, size }).await {
-            BlobAnswer::Source(source) => source,
-            BlobAnswer::Has(_) => return Err(Error::GivenUp),
-            BlobAnswer::Refused(refusal) => return Err(refusal.into()),
+        let canonical = &request.target;
+        let size = known.and_then(|known| known.size);
+        let ask = BlobAsk {
+            size,
+            origin: known.and_then(|known| known.origin.as_ref()),
+            ..BlobAsk::whole(canonical)
         };
+        let source = request.remote.blob(ask).await?;
         let (store, wrong, distrust) = (Arc::clone(self), canonical.clone(), source.distrust);
         let distrust = Box::new(move || {
             distrust();
@@ -287,52 +274,47 @@ impl Inner {
     /// Makes sure that the repository has the blob: content that is held for another one is only asked after.
     async fn confirm(
         self: &Arc<Self>,
-        canonical: &Canonical,
+        request: &Request<Canonical>,
         known: Option<&ContentRecord>,
-        policy: &Policy,
-        ask: &AskBlob,
     ) -> Result<Outcome, Error> {
         if known.is_some() {
             return Ok(Outcome::Hit);
         }
-        if let Some(Err(error)) = self.remembered(&Question::Blob(canonical.clone())) {
+        if let Some(Err(error)) = self.remembered(&Question::Blob(request.target.clone())) {
             return Err(error);
         }
-        self.ask_has(canonical, ask)
+        self.ask_has(request)
             .await
-            .inspect_err(|error| self.remember_refusal(canonical, error, policy))?;
+            .inspect_err(|error| self.remember_refusal(request, error))?;
         Ok(Outcome::Revalidated)
     }
 
     /// Asks upstream whether the repository has a blob; all who ask at once wait for one answer.
     pub(crate) async fn ask_has(
         self: &Arc<Self>,
-        canonical: &Canonical,
-        ask: &AskBlob,
+        request: &Request<Canonical>,
     ) -> Result<Option<u64>, Error> {
-        let (store, ask, key) = (Arc::clone(self), Arc::clone(ask), canonical.clone());
-        let (flight, _) = self.blobs_confirmed.join(canonical, move || async move {
-            match ask(BlobAsk::Check).await {
-                BlobAnswer::Has(size) => {
-                    let record = ContentRecord {
-                        size,
-                        ..ContentRecord::default()
-                    };
-                    store.records.put_content(&key, record).await;
-                    Ok(size)
-                }
-                BlobAnswer::Source(source) => Ok(source.size),
-                BlobAnswer::Refused(refusal) => Err(refusal),
-            }
+        let (store, request) = (Arc::clone(self), request.clone());
+        let key = request.target.clone();
+        let (flight, _) = self.blobs_confirmed.join(&key, move || async move {
+            let known = store.records.content(&request.target).await;
+            let origin = known.as_ref().and_then(|known| known.origin.as_ref());
+            let size = request.remote.has(&request.target, origin).await?;
+            let record = ContentRecord {
+                size,
+                ..ContentRecord::default()
+            };
+            store.records.put_content(&request.target, record).await;
+            Ok(size)
         });
         let answer = flight.answer().await.ok_or(Error::GivenUp)?;
         answer.map_err(Error::from)
     }
 
-    fn remember_refusal(&self, canonical: &Canonical, error: &Error, policy: &Policy) {
+    fn remember_refusal(&self, request: &Request<Canonical>, error: &Error) {
         if let Error::Refused(refusal) = error {
-            let time = remembered_for(refusal, false, policy);
-            let question = Question::Blob(canonical.clone());
+            let time = remembered_for(refusal, false, &request.policy);
+            let question = Question::Blob(request.target.clone());
             self.remember(question, Err(error.clone()), time);
         }
     }

@@ -6,7 +6,6 @@ use bytes::Bytes;
 use longshore_manifest::{MANIFEST_BYTES_MAX, Manifest, MediaType, Role};
 use longshore_reference::{Canonical, Digest, Named};
 
-use crate::answer::Fetched;
 use crate::error::Error;
 use crate::fill::Follower;
 use crate::ingest::Ingest;
@@ -14,6 +13,7 @@ use crate::manifest::{Held, misbehaved};
 use crate::outcome::Outcome;
 use crate::progress::Phase;
 use crate::records::ContentRecord;
+use crate::remote::Fetched;
 use crate::store::Inner;
 use crate::tier::layout;
 

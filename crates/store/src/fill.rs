@@ -13,11 +13,11 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::answer::AskBlob;
 use crate::error::Error;
 use crate::ingest::Ingest;
 use crate::progress::{Phase, Progress};
 use crate::records::ContentRecord;
+use crate::request::Request;
 use crate::store::{Event, Inner};
 use crate::supply::{Chunks, Ended, Salvage, Supply, next_batch};
 
@@ -108,7 +108,9 @@ impl Drop for Follower {
 pub(crate) struct Job {
     pub(crate) store: Arc<Inner>,
     pub(crate) fill: Arc<Fill>,
-    pub(crate) ask: AskBlob,
+    pub(crate) request: Request<Canonical>,
+    /// What was known of the blob when it was asked for.
+    pub(crate) known: Option<Arc<ContentRecord>>,
     pub(crate) salvage: Option<Salvage>,
     pub(crate) permit_within: Duration,
 }
@@ -116,7 +118,6 @@ pub(crate) struct Job {
 /// Verified bytes that are not kept yet.
 struct Landed {
     ingest: Ingest,
-    record: Option<ContentRecord>,
     permit: OwnedSemaphorePermit,
 }
 
@@ -175,21 +176,14 @@ impl Job {
     async fn fill(&self) -> Result<Option<Landed>, Error> {
         let permit = self.store.fills.permit(self.permit_within).await?;
         let digest = self.fill.digest();
-        let record = self
-            .store
-            .records
-            .content(&self.fill.canonical)
-            .await
-            .map(|record| ContentRecord::clone(&record));
         // A fill of this digest may have been committed between the look-up and this one's start.
         if let Some((file, size)) = self.store.open_local(&digest).await? {
-            self.confirm(record.as_ref()).await?;
+            self.confirm().await?;
             self.publish_kept(Arc::new(file), size);
             return Ok(None);
         }
-        let (supply, source_size, chunks) = self.first_supply(record.as_ref()).await?;
-        let size = record.as_ref().and_then(|record| record.size);
-        let size = size.or(source_size);
+        let (supply, source_size, chunks) = self.first_supply().await?;
+        let size = self.known_size().or(source_size);
         let ingest = self.start(size).await?;
         self.fill.progress.send_modify(|progress| {
             progress.phase = Phase::Landing;
@@ -203,11 +197,7 @@ impl Job {
             progress.size = Some(len);
             progress.phase = Phase::Verified;
         });
-        Ok(Some(Landed {
-            ingest,
-            record,
-            permit,
-        }))
+        Ok(Some(Landed { ingest, permit }))
     }
 
     /// Opens the file that bytes land in, and takes the room for them.
@@ -331,19 +321,11 @@ impl Job {
 
     /// Gives the verified bytes their name, then records them. Readers have what they need already.
     async fn keep(&self, landed: Landed) {
-        let Landed {
-            ingest,
-            record,
-            permit,
-        } = landed;
+        let Landed { ingest, permit } = landed;
         let digest = self.fill.digest();
         match self.store.tier.run(move |_| ingest.commit()).await {
             Ok(size) => {
-                let record = ContentRecord {
-                    size: Some(size),
-                    verified: true,
-                    ..record.unwrap_or_default()
-                };
+                let record = ContentRecord::verified(size);
                 self.store
                     .records
                     .put_content(&self.fill.canonical, record)

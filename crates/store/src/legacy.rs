@@ -13,39 +13,19 @@ use longshore_reference::{Canonical, Digest, Named};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use crate::answer::{Fetched, Source};
 use crate::documents::media_type_of;
 use crate::error::{Error, Refusal};
 use crate::ingest::Ingest;
 use crate::manifest::{Held, misbehaved};
 use crate::outcome::Outcome;
-use crate::records::ContentRecord;
+use crate::records::{ContentRecord, Origin, format};
+use crate::remote::{Fetched, Source};
 use crate::store::{Inner, Store};
 use crate::supply::next_batch;
 use crate::tier::layout;
 
 /// How long a layer waits for its turn among the fills.
 const PERMIT_WITHIN: Duration = Duration::from_secs(60);
-
-/// Where content comes from that no upstream gives by its digest.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Origin {
-    /// It is the layer of a v1 image.
-    V1Layer {
-        /// Id of the image, 64 hexadecimal digits.
-        id: Box<str>,
-    },
-    /// It was made of a legacy document of the same repository.
-    Made {
-        /// Digest of the document.
-        of: Digest,
-        /// What it was made into.
-        #[serde(with = "format")]
-        format: Format,
-    },
-}
 
 /// What is inside a layer, as it is recorded.
 #[derive(Serialize, Deserialize)]
@@ -128,13 +108,6 @@ impl Store {
             Ok(None) => Err(Error::GivenUp),
             Err(_) => Err(Error::Converting),
         }
-    }
-
-    /// Where a digest of a repository comes from, if no upstream gives it: for the closures that are asked about it.
-    /// Looks at memory alone, as the store has looked up all that it knows of content before it asks.
-    #[must_use]
-    pub fn origin(&self, canonical: &Canonical) -> Option<Origin> {
-        self.0.records.seen(canonical)?.origin.clone()
     }
 
     /// A manifest of a repository, if it is held.
@@ -344,33 +317,4 @@ impl Inner {
 /// Whether it is what the puller makes of an image of a v1 registry.
 pub(crate) fn is_ancestry(fetched: &Fetched) -> bool {
     *media_type_of(fetched.media_type.as_deref(), &fetched.bytes) == *MediaType::V1Ancestry.as_str()
-}
-
-/// The format as records and keys have it.
-mod format {
-    use longshore_manifest::convert::Format;
-    use serde::{Deserialize, Deserializer, Serializer};
-
-    pub(super) fn as_str(format: Format) -> &'static str {
-        match format {
-            Format::Schema2 => "schema2",
-            Format::Oci => "oci",
-        }
-    }
-
-    #[allow(
-        clippy::trivially_copy_pass_by_ref,
-        reason = "the signature serde wants"
-    )]
-    pub(super) fn serialize<S: Serializer>(format: &Format, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(as_str(*format))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Format, D::Error> {
-        let text = <std::borrow::Cow<'de, str>>::deserialize(from)?;
-        [Format::Schema2, Format::Oci]
-            .into_iter()
-            .find(|format| as_str(*format) == text)
-            .ok_or_else(|| serde::de::Error::unknown_variant(&text, &["schema2", "oci"]))
-    }
 }

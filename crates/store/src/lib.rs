@@ -1,33 +1,65 @@
 //! Content-addressed storage of a registry cache.
 //!
-//! [`Store`] is asked for manifests and blobs and is handed a closure that knows how to ask upstream. The store alone
-//! decides: held, on its way, or to be fetched. It never sees HTTP nor an upstream.
+//! [`Store`] is asked for manifests and blobs by a [`Request`], which names the [`Remote`] that has what is not held.
+//! The store alone decides: hit, lead a fetch or join one. It never sees HTTP nor an upstream.
 //!
-//! - [`Store::manifest`] gives a [`Held`] manifest, by the rules of a [`Policy`].
-//! - [`Store::blob`] gives a [`Blob`], of which any part can be read by any number of [`BlobReader`]s, while it lands.
+//! - [`Store::manifest`] returns a [`Held`] manifest, by the rules of a [`Policy`].
+//! - [`Store::blob`] returns a [`Blob`], of which any range can be read by any number of [`BlobReader`]s while it lands.
 //!
-//! One gate for trust: bytes become visible only through a commit that checked digest and size; a reader of a blob that
-//! is still landing never gets its last bytes before that.
+//! One gate for trust: bytes become visible only through a commit that checked the digest; a reader of a blob that is
+//! still landing never gets its last bytes before that.
 //!
 //! ```
 //! use std::sync::Arc;
 //!
+//! use futures_util::future::BoxFuture;
 //! use futures_util::{FutureExt, StreamExt, stream};
-//! use longshore_reference::{Canonical, Digest, Named};
-//! use longshore_store::{AskBlob, BlobAnswer, Options, Policy, Source, Store};
+//! use longshore_reference::{Canonical, Digest, Named, Reference};
+//! use longshore_store::{
+//!     BlobAsk, Cause, Check, Fetched, Options, Origin, Policy, Refusal, Remote, Request, Source, Store,
+//! };
+//!
+//! /// An upstream with one blob.
+//! #[derive(Debug)]
+//! struct Hello;
+//!
+//! impl Remote for Hello {
+//!     fn blob<'a>(&'a self, ask: BlobAsk<'a>) -> BoxFuture<'a, Result<Source, Refusal>> {
+//!         let bytes = bytes::Bytes::from_static(b"hello").slice(ask.start as usize..);
+//!         let chunks = stream::iter([Ok(bytes)]).boxed();
+//!         async { Ok(Source { size: Some(5), chunks, distrust: Box::new(|| {}) }) }.boxed()
+//!     }
+//!
+//!     fn has<'a>(
+//!         &'a self,
+//!         _: &'a Canonical,
+//!         _: Option<&'a Origin>,
+//!     ) -> BoxFuture<'a, Result<Option<u64>, Refusal>> {
+//!         async { Ok(Some(5)) }.boxed()
+//!     }
+//!
+//!     fn check<'a>(&'a self, _: &'a Reference, _: Digest) -> BoxFuture<'a, Result<Check, Refusal>> {
+//!         async { Ok(Check::Same) }.boxed()
+//!     }
+//!
+//!     fn manifest<'a>(
+//!         &'a self,
+//!         _: &'a Reference,
+//!         _: Option<&'a Origin>,
+//!     ) -> BoxFuture<'a, Result<Fetched, Refusal>> {
+//!         let cause: Cause = Arc::new(std::io::Error::other("no manifests here"));
+//!         async { Err(Refusal::Gone { confirmed: true, cause }) }.boxed()
+//!     }
+//! }
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! // An upstream that gives these bytes, whatever it is asked.
-//! let ask: AskBlob = Arc::new(|_| {
-//!     let chunks = stream::iter([Ok("hello".into())]).boxed();
-//!     async { BlobAnswer::Source(Source { size: Some(5), chunks, distrust: Box::new(|| {}) }) }.boxed()
-//! });
 //! let folder = tempfile::tempdir()?;
 //! let store = Store::open(Options::new(folder.path())).await?;
 //! let hello = Canonical::new(Named::new("registry.example", "app")?, Digest::sha256(b"hello"));
+//! let request = Request::new(hello, Arc::new(Policy::default()), Arc::new(Hello));
 //!
-//! let blob = store.blob(&hello, true, &Policy::default(), ask).await?;
+//! let blob = store.blob(&request, true).await?;
 //! let mut reader = blob.read(1, Some(5));
 //! assert_eq!(reader.chunk().await?.as_deref(), Some(&b"ello"[..]));
 //! # Ok(())
@@ -36,12 +68,12 @@
 #![forbid(unsafe_code)]
 
 mod adopt;
-mod answer;
 mod blob;
 mod bucket;
 mod chunks;
 mod documents;
 mod error;
+mod event;
 mod extents;
 mod fill;
 mod fills;
@@ -56,16 +88,20 @@ mod passing;
 mod progress;
 mod reader;
 mod records;
+mod remote;
+mod request;
 mod store;
 mod supply;
 mod tier;
 
-pub use answer::{Answer, Ask, AskBlob, AskManifest, BlobAnswer, BlobAsk, Fetched, Source};
 pub use blob::Blob;
 pub use error::{Cause, Error, Refusal};
+pub use event::{Event, Observer};
 pub use freshness::{OnDeleted, OnDenied, Policy};
-pub use legacy::Origin;
 pub use manifest::Held;
 pub use outcome::Outcome;
 pub use reader::BlobReader;
-pub use store::{Clock, Event, Observer, Options, Store, Usage};
+pub use records::Origin;
+pub use remote::{BlobAsk, Check, Fetched, Remote, Source};
+pub use request::{Principal, Request};
+pub use store::{Clock, Options, Store, Usage};

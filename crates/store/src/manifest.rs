@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use longshore_reference::{Canonical, Digest, Reference, Tagged};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::answer::{Answer, Ask, AskManifest};
 use crate::error::{Error, Refusal};
 use crate::freshness::{Policy, Verdict, after_refusal, is_fresh, remembered_for};
 use crate::outcome::Outcome;
 use crate::records::{TagRecord, seconds};
+use crate::remote::Check;
+use crate::request::Request;
 use crate::store::{Inner, Question, Store};
 
 /// A question about a manifest ends after this time, whoever still waits: late answers are kept for the next request.
@@ -49,32 +50,21 @@ impl Kept {
 }
 
 impl Store {
-    /// A manifest by tag or digest, from what is held or from upstream.
-    ///
-    /// `ask` is called only when upstream must be asked. Answers within the policy's limits.
+    /// A manifest by tag or digest, from what is held or from the remote, which is asked only when it must be.
+    /// Answers within the policy's limits.
     ///
     /// # Errors
     /// [`Error::Refused`] when upstream refuses and nothing kept may be served, [`Error::NotWhole`] when something is
     /// kept that could not be pulled to its end, [`Error::Mismatch`] when what came is not what was asked for.
-    pub async fn manifest(
-        &self,
-        reference: &Reference,
-        policy: &Policy,
-        ask: impl FnOnce() -> AskManifest,
-    ) -> Result<Held, Error> {
-        match reference {
-            Reference::Tagged(tagged) => self.tagged(tagged, policy, ask).await,
-            Reference::Canonical(canonical) => self.canonical(canonical, policy, ask).await,
+    pub async fn manifest(&self, request: &Request<Reference>) -> Result<Held, Error> {
+        match &request.target {
+            Reference::Tagged(tagged) => self.tagged(request, tagged).await,
+            Reference::Canonical(canonical) => self.canonical(request, canonical).await,
         }
     }
 
-    async fn tagged(
-        &self,
-        tagged: &Tagged,
-        policy: &Policy,
-        ask: impl FnOnce() -> AskManifest,
-    ) -> Result<Held, Error> {
-        let store = &self.0;
+    async fn tagged(&self, request: &Request<Reference>, tagged: &Tagged) -> Result<Held, Error> {
+        let (store, policy, reference) = (&self.0, &*request.policy, &request.target);
         let asked = Instant::now();
         let kept = store.kept(tagged).await;
         let now = (store.clock)();
@@ -84,7 +74,6 @@ impl Store {
         {
             return Ok(kept.held(Outcome::Hit));
         }
-        let reference = Reference::Tagged(tagged.clone());
         match (
             store.remembered(&Question::Manifest(reference.clone())),
             &kept,
@@ -98,23 +87,23 @@ impl Store {
         } else {
             policy.answer_within
         };
-        let (flight, leads) = store.manifests_asked.join(&reference, || {
-            let (store, tagged, policy, kept, ask) = (
+        let (flight, leads) = store.manifests_asked.join(reference, || {
+            let (store, request, tagged, kept) = (
                 Arc::clone(store),
+                request.clone(),
                 tagged.clone(),
-                policy.clone(),
                 kept.clone(),
-                ask(),
             );
             async move {
-                let refreshed = tokio::time::timeout(
+                let refreshed = timeout(
                     ASKED_FOR_MAX,
-                    store.refresh(&tagged, kept.as_ref(), &ask),
-                )
-                .await;
-                let refreshed = refreshed.unwrap_or_else(|late| Err(timed_out(late).into()));
+                    store.refresh(&request, &tagged, kept.as_ref()),
+                );
+                let refreshed = refreshed
+                    .await
+                    .unwrap_or_else(|late| Err(timed_out(late).into()));
                 store
-                    .settle(&tagged, kept.as_ref(), &policy, refreshed)
+                    .settle(&tagged, kept.as_ref(), &request.policy, refreshed)
                     .await
             }
         });
@@ -134,11 +123,10 @@ impl Store {
 
     async fn canonical(
         &self,
+        request: &Request<Reference>,
         canonical: &Canonical,
-        policy: &Policy,
-        ask: impl FnOnce() -> AskManifest,
     ) -> Result<Held, Error> {
-        let store = &self.0;
+        let (store, policy) = (&self.0, &*request.policy);
         let asked = Instant::now();
         if let Some((bytes, media_type)) = store.load_known(canonical).await {
             let (digest, outcome) = (canonical.digest(), Outcome::Hit);
@@ -149,20 +137,18 @@ impl Store {
                 outcome,
             });
         }
-        let reference = Reference::Canonical(canonical.clone());
-        let question = Question::Manifest(reference.clone());
+        let question = Question::Manifest(request.target.clone());
         if let Some(Err(error)) = store.remembered(&question) {
             return Err(error);
         }
-        let (flight, leads) = store.manifests_asked.join(&reference, || {
-            let (store, canonical, policy, ask) =
-                (Arc::clone(store), canonical.clone(), policy.clone(), ask());
+        let (flight, leads) = store.manifests_asked.join(&request.target, || {
+            let (store, request, canonical) =
+                (Arc::clone(store), request.clone(), canonical.clone());
             async move {
-                let asked =
-                    tokio::time::timeout(ASKED_FOR_MAX, store.fetch(&canonical, &ask)).await;
-                let result = asked.unwrap_or_else(|late| Err(timed_out(late).into()));
+                let fetched = timeout(ASKED_FOR_MAX, store.fetch(&request, &canonical)).await;
+                let result = fetched.unwrap_or_else(|late| Err(timed_out(late).into()));
                 if let Err(error @ Error::Refused(refusal)) = &result {
-                    let time = remembered_for(refusal, false, &policy);
+                    let time = remembered_for(refusal, false, &request.policy);
                     store.remember(question, Err(error.clone()), time);
                 }
                 result
@@ -190,43 +176,33 @@ impl Inner {
     /// Asks upstream whether the tag still holds, and for the manifest where it does not.
     async fn refresh(
         self: &Arc<Self>,
+        request: &Request<Reference>,
         tagged: &Tagged,
         kept: Option<&Kept>,
-        ask: &AskManifest,
     ) -> Result<Held, Error> {
-        let mut answer = match kept {
-            Some(kept) => {
-                ask(Ask::Check(
-                    kept.record.upstream_digest.unwrap_or(kept.record.digest),
-                ))
-                .await
-            }
-            None => ask(Ask::Fetch).await,
-        };
-        if let Answer::Changed(digest) = answer {
-            if let Some(held) = self.move_tag(tagged, kept, digest).await {
-                return Ok(held);
-            }
-            answer = ask(Ask::Fetch).await;
-        }
-        match (answer, kept) {
-            (Answer::Same, Some(kept)) => {
-                let checked = seconds((self.clock)());
-                let record = TagRecord {
-                    checked,
-                    ..TagRecord::clone(&kept.record)
-                };
-                self.records
-                    .put_tag(tagged, record, Some(&kept.record))
-                    .await;
-                Ok(kept.held(Outcome::Revalidated))
-            }
-            (Answer::Body(fetched), _) => self.adopt(tagged, kept, fetched).await,
-            (Answer::Refused(refusal), _) => Err(refusal.into()),
-            (Answer::Same | Answer::Changed(_), _) => {
-                Err(misbehaved("no manifest came where one was asked for").into())
+        let remote = &request.remote;
+        if let Some(kept) = kept {
+            let known = kept.record.upstream_digest.unwrap_or(kept.record.digest);
+            match remote.check(&request.target, known).await? {
+                Check::Same => {
+                    let record = TagRecord {
+                        checked: seconds((self.clock)()),
+                        ..TagRecord::clone(&kept.record)
+                    };
+                    self.records
+                        .put_tag(tagged, record, Some(&kept.record))
+                        .await;
+                    return Ok(kept.held(Outcome::Revalidated));
+                }
+                Check::Changed(digest) => {
+                    if let Some(held) = self.move_tag(tagged, kept, digest).await {
+                        return Ok(held);
+                    }
+                }
             }
         }
+        let fetched = remote.manifest(&request.target, None).await?;
+        self.adopt(tagged, kept, fetched).await
     }
 
     /// Decides what a client gets after upstream was asked, and for how long that stands.

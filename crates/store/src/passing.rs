@@ -6,9 +6,9 @@ use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 use longshore_reference::{Digest, Verifier};
 
-use crate::answer::Source;
 use crate::error::Error;
 use crate::progress::{HELD_BACK, VERIFIED_WHOLE_MAX};
+use crate::remote::Source;
 
 /// Bytes from upstream for one reader. All are hashed; those before the part that is wanted are dropped.
 pub(crate) struct Passing {

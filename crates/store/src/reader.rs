@@ -2,29 +2,27 @@
 
 use std::fs::File;
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use longshore_reference::Canonical;
 use tokio::sync::watch;
 
-use crate::answer::AskBlob;
 use crate::blob::{Blob, HeldBlob};
 use crate::chunks::Chunks;
 use crate::error::Error;
 use crate::fill::Follower;
 use crate::passing::Passing;
 use crate::progress::{Phase, Progress};
+use crate::records::ContentRecord;
+use crate::request::Request;
 use crate::store::Inner;
 use crate::supply::Salvage;
 
 /// Reads a part of a blob, at its own pace and in constant memory. It may be dropped at any time.
 pub struct BlobReader {
     store: Arc<Inner>,
-    canonical: Canonical,
-    ask: AskBlob,
-    permit_within: Duration,
-    size: Option<u64>,
+    request: Request<Canonical>,
+    known: Option<Arc<ContentRecord>>,
     chunks: Chunks,
     position: u64,
     end: Option<u64>,
@@ -64,10 +62,8 @@ impl BlobReader {
         };
         Self {
             store: Arc::clone(&blob.store),
-            canonical: blob.canonical.clone(),
-            ask: Arc::clone(&blob.ask),
-            permit_within: blob.permit_within,
-            size: blob.size(),
+            request: blob.request.clone(),
+            known: blob.known.clone(),
             chunks: blob.store.budget.reader(),
             position: start,
             end: end.or_else(|| blob.size()),
@@ -103,7 +99,7 @@ impl BlobReader {
                 From::Landing(tail) => match tail.step(self.position, self.end)? {
                     Step::Read(file, limit) => {
                         let read = self.chunks.read(&file, self.position, limit).await;
-                        let path = self.canonical.digest().to_string();
+                        let path = self.request.target.digest().to_string();
                         read.map_err(|cause| Error::local("read spooled", path.as_ref(), cause))?
                     }
                     Step::Wait => {
@@ -117,10 +113,8 @@ impl BlobReader {
                     None => return Ok(None),
                 },
                 From::Passing(from @ None) => {
-                    let passing = self
-                        .store
-                        .pass(&self.canonical, &self.ask, self.size)
-                        .await?;
+                    let known = self.known.as_deref();
+                    let passing = self.store.pass(&self.request, known).await?;
                     *from = Some(Box::new(passing.from(self.position)));
                     continue;
                 }
@@ -132,19 +126,15 @@ impl BlobReader {
 
     /// A kept file failed: it is moved aside, what could be read of it starts a fill, and this reader follows that.
     async fn recover(&mut self, file: Arc<File>, size: u64, cause: Option<std::io::Error>) {
-        let digest = self.canonical.digest();
+        let digest = self.request.target.digest();
         tracing::error!(%digest, position = self.position, ?cause, "kept content cannot be read, going on from upstream");
         self.store.quarantine(digest, size).await;
         let salvage = Salvage {
             file,
             len: self.position,
         };
-        let (follower, _) = self.store.fill(
-            &self.canonical,
-            &self.ask,
-            Some(salvage),
-            self.permit_within,
-        );
+        let known = self.known.as_ref();
+        let (follower, _) = self.store.fill(&self.request, known, Some(salvage));
         self.from = From::Landing(Tail::new(follower));
     }
 }
@@ -175,7 +165,7 @@ impl Tail {
 impl std::fmt::Debug for BlobReader {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("BlobReader")
-            .field("canonical", &self.canonical)
+            .field("canonical", &self.request.target)
             .field("position", &self.position)
             .field("end", &self.end)
             .finish_non_exhaustive()

@@ -13,9 +13,13 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::bucket::Bucket;
-use crate::legacy::Origin;
 use crate::tier::Tier;
 use crate::tier::layout;
+
+mod origin;
+
+pub use origin::Origin;
+pub(crate) use origin::format;
 
 /// Records of each kind that are kept in memory.
 const RECORDS_IN_MEMORY: u64 = 100_000;
@@ -177,11 +181,6 @@ impl Records {
         // What was put there meanwhile is newer than what was read.
         let entry = self.contents.entry_by_ref(canonical).or_insert(record);
         Some(entry.into_value())
-    }
-
-    /// What is known of a digest in a repository without a look at the disk.
-    pub(crate) fn seen(&self, canonical: &Canonical) -> Option<Arc<ContentRecord>> {
-        self.contents.get(canonical)
     }
 
     /// Records that a digest belongs to a repository.

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use longshore_manifest::convert::LayerBlob;
-use longshore_reference::{Canonical, Digest, Named, Reference};
+use longshore_reference::{Canonical, Digest, Reference};
 use moka::sync::Cache;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -19,6 +19,7 @@ use url::Url;
 use crate::bucket::Bucket;
 use crate::chunks::Budget;
 use crate::error::{Error, Refusal};
+pub(crate) use crate::event::{Event, Observer};
 use crate::fills::Fills;
 use crate::flights::Flights;
 use crate::legacy::Wanted;
@@ -54,9 +55,6 @@ pub struct Options {
 /// Tells the time of day.
 pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
 
-/// Hears of events.
-pub type Observer = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
-
 impl Options {
     /// A store in this folder, everything else by default.
     pub fn new(local: impl Into<PathBuf>) -> Self {
@@ -81,36 +79,6 @@ impl fmt::Debug for Options {
             .field("manifest_memory_bytes", &self.manifest_memory_bytes)
             .finish_non_exhaustive()
     }
-}
-
-/// Something that happened in the store.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub enum Event<'a> {
-    /// A fill ended.
-    FillEnded {
-        /// How long it took.
-        seconds: Duration,
-        /// It brought everything.
-        whole: bool,
-    },
-    /// Upstream gave bytes that are not the digest's.
-    Mismatch {
-        /// The repository that was asked.
-        named: &'a Named,
-    },
-    /// A kept file could not be read or was not whole; it was moved aside.
-    Quarantined,
-    /// The bucket answers, or is left alone for a while because it does not. Told when that changes.
-    BucketUp {
-        /// It answers.
-        up: bool,
-    },
-    /// A request to the bucket failed.
-    BucketFailed {
-        /// What was tried: `read`, `find`, `write`, `remove` or `upload`.
-        action: &'static str,
-    },
 }
 
 /// What is held and under way, for metrics.

@@ -10,10 +10,9 @@ use futures_util::stream::{BoxStream, Fuse};
 use futures_util::{FutureExt, StreamExt};
 use tokio::task::spawn_blocking;
 
-use crate::answer::{BlobAnswer, BlobAsk};
 use crate::error::{Error, Refusal};
 use crate::fill::Job;
-use crate::records::ContentRecord;
+use crate::remote::BlobAsk;
 
 /// Bytes that are written at once: 512 KiB. One batch is written while the next one arrives.
 const BATCH_BYTES: usize = 512 << 10;
@@ -48,17 +47,19 @@ pub(crate) type Chunks = BoxStream<'static, Result<Bytes, Refusal>>;
 
 impl Job {
     /// Before content that is held is given to a repository of which no record says that it has it, upstream is asked.
-    pub(crate) async fn confirm(&self, record: Option<&ContentRecord>) -> Result<(), Error> {
-        if record.is_none() {
-            self.store.ask_has(&self.fill.canonical, &self.ask).await?;
+    pub(crate) async fn confirm(&self) -> Result<(), Error> {
+        if self.known.is_none() {
+            self.store.ask_has(&self.request).await?;
         }
         Ok(())
     }
 
-    pub(crate) async fn first_supply(
-        &self,
-        record: Option<&ContentRecord>,
-    ) -> Result<(Supply, Option<u64>, Chunks), Error> {
+    /// The size that is recorded.
+    pub(crate) fn known_size(&self) -> Option<u64> {
+        self.known.as_ref()?.size
+    }
+
+    pub(crate) async fn first_supply(&self) -> Result<(Supply, Option<u64>, Chunks), Error> {
         if let Some(salvage) = self.salvage.clone() {
             return Ok((Supply::Salvaged, None, salvaged(salvage)));
         }
@@ -70,28 +71,29 @@ impl Job {
             .filter(|_| !self.store.distrusts(&digest))
             && let Some((size, chunks)) = bucket.open_blob(&digest).await
         {
-            self.confirm(record).await?;
+            self.confirm().await?;
             return Ok((Supply::Bucket, Some(size), chunks));
         }
-        let size = record.and_then(|record| record.size);
-        self.ask_upstream(0, size).await
+        self.ask_upstream(0, self.known_size()).await
     }
 
     pub(crate) async fn ask_upstream(
         &self,
-        offset: u64,
+        start: u64,
         size: Option<u64>,
     ) -> Result<(Supply, Option<u64>, Chunks), Error> {
-        match (self.ask)(BlobAsk::Fetch { offset, size }).await {
-            BlobAnswer::Source(source) => {
-                let supply = Supply::Upstream {
-                    distrust: source.distrust,
-                };
-                Ok((supply, source.size, source.chunks))
-            }
-            BlobAnswer::Has(_) => Err(Error::GivenUp),
-            BlobAnswer::Refused(refusal) => Err(refusal.into()),
-        }
+        let origin = self.known.as_ref().and_then(|known| known.origin.as_ref());
+        let ask = BlobAsk {
+            start,
+            size,
+            origin,
+            ..BlobAsk::whole(&self.request.target)
+        };
+        let source = self.request.remote.blob(ask).await?;
+        let supply = Supply::Upstream {
+            distrust: source.distrust,
+        };
+        Ok((supply, source.size, source.chunks))
     }
 }
 

@@ -9,27 +9,20 @@
 mod common;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use common::{
-    MIB, Upstream, canonical, chunked, content, gone, named, open, read, store, unreachable,
+    Answer, AskBlob, AskManifest, BlobQuestion, MIB, Upstream, canonical, chunked, content,
+    for_blob, for_manifest, gone, named, open, path_of, read, store, unreachable,
 };
 use futures_util::{FutureExt, StreamExt, stream};
-use longshore_reference::{Digest, Reference, Tag, Tagged};
-use longshore_store::{
-    Answer, AskBlob, AskManifest, BlobAsk, Error, Event, Fetched, Options, Outcome, Policy,
-    Refusal, Store,
-};
+use longshore_reference::{Digest, Tag, Tagged};
+use longshore_store::{Error, Event, Fetched, Options, Outcome, Policy, Refusal, Store};
 use proptest::prelude::*;
 use tokio::sync::Notify;
-
-fn path_of(root: &Path, digest: Digest) -> PathBuf {
-    let hex = digest.hex().to_string();
-    root.join("blobs/sha256").join(&hex[..2]).join(hex)
-}
 
 /// Files below the spool, locks aside.
 fn spooled(root: &Path) -> usize {
@@ -143,9 +136,7 @@ async fn wrong_bytes_never_complete_and_are_not_kept() {
             got.len() <= right.len() - 4096,
             "{name}: the last bytes were held back"
         );
-        let part = store
-            .blob(&canonical, false, &Policy::default(), upstream.ask())
-            .await;
+        let part = store.blob(&upstream.request(&canonical), false).await;
         assert!(matches!(part, Err(Error::Distrusted { .. })), "{name}");
 
         let honest = Upstream::of(&right);
@@ -308,7 +299,10 @@ async fn what_upstream_says_to_one_repository_is_no_answer_for_another() {
         let (asked, gate) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let leader = tokio::spawn({
             let (store, one, ask) = (store.clone(), one.clone(), gated(&failing, &asked, &gate));
-            async move { store.blob(&one, true, &Policy::default(), ask).await }
+            async move {
+                let request = for_blob(&one, &Policy::default(), ask);
+                store.blob(&request, true).await
+            }
         });
         asked.notified().await;
         // The other repository is asked after the blob when it has joined: then the leader's upstream may answer.
@@ -316,13 +310,15 @@ async fn what_upstream_says_to_one_repository_is_no_answer_for_another() {
         let ask: AskBlob = {
             let (ask, gate) = (upstream.ask(), Arc::clone(&gate));
             Arc::new(move |question| {
-                if matches!(question, BlobAsk::Check) {
+                if matches!(question, BlobQuestion::Check) {
                     gate.notify_one();
                 }
                 ask(question)
             })
         };
-        let joined = store.blob(&two, true, &Policy::default(), ask).await;
+        let joined = store
+            .blob(&for_blob(&two, &Policy::default(), ask), true)
+            .await;
         let joined = joined.unwrap_or_else(|error| panic!("row {row}: {error:?}"));
         assert_eq!(joined.outcome(), Outcome::Miss, "row {row}: it leads now");
         assert_eq!(read(&joined, 0, None).await.unwrap(), bytes, "row {row}");
@@ -371,10 +367,8 @@ async fn pull_image(store: &Store, path: &str, layer: Digest, size: usize) {
         async move { Answer::Body(fetched) }.boxed()
     });
     let tagged = Tagged::new(named(path), Tag::parse("latest").unwrap());
-    store
-        .manifest(&Reference::Tagged(tagged), &Policy::default(), || ask)
-        .await
-        .unwrap();
+    let request = for_manifest(tagged, &Policy::default(), ask);
+    store.manifest(&request).await.unwrap();
 }
 
 #[tokio::test]
@@ -399,7 +393,7 @@ async fn a_size_that_is_told_wrongly_destroys_nothing() {
 
     let (down, size) = (Upstream::refusing(unreachable), Some(bytes.len() as u64));
     let evil = canonical("evil", &bytes);
-    let head = store.blob_size(&evil, &Policy::default(), down.ask()).await;
+    let head = store.blob_size(&down.request(&evil)).await;
     assert_eq!(head.unwrap(), (size, Outcome::Hit));
     for canonical in [&own, &evil, &told] {
         let blob = open(&store, canonical, &down).await.unwrap();
@@ -435,9 +429,7 @@ async fn a_file_that_a_claim_shows_to_be_cut_is_moved_aside() {
     file.set_len(MIB as u64).unwrap();
 
     let (store, quarantined) = counting(&folder).await;
-    let head = store
-        .blob_size(&other, &Policy::default(), upstream.ask())
-        .await;
+    let head = store.blob_size(&upstream.request(&other)).await;
     assert_eq!(head.unwrap().0, Some(bytes.len() as u64));
     let blob = open(&store, &other, &upstream).await.unwrap();
     assert_eq!(read(&blob, 0, None).await.unwrap(), bytes);
@@ -539,9 +531,7 @@ async fn without_room_wrong_bytes_have_the_same_end() {
         assert_eq!((distrusted, told.load(Ordering::SeqCst)), (1, 1), "{name}");
 
         let honest = Upstream::of(&right);
-        let part = store
-            .blob(&canonical, false, &Policy::default(), honest.ask())
-            .await;
+        let part = store.blob(&honest.request(&canonical), false).await;
         assert!(matches!(part, Err(Error::Distrusted { .. })), "{name}");
         let blob = open(&store, &canonical, &honest).await.unwrap();
         assert_eq!(
@@ -619,22 +609,14 @@ async fn heads_start_no_fill() {
     let folder = tempfile::tempdir().unwrap();
     let (store, bytes) = (store(&folder).await, content(10_000));
     let (canonical, upstream) = (canonical("app", &bytes), Upstream::of(&bytes));
-    let size = store
-        .blob_size(&canonical, &Policy::default(), upstream.ask())
-        .await
-        .unwrap();
+    let request = upstream.request(&canonical);
+    let size = store.blob_size(&request).await.unwrap();
     assert_eq!(size, (Some(10_000), Outcome::Miss));
     assert_eq!((upstream.fetches(), store.usage().fills), (0, 0));
     open(&store, &canonical, &upstream).await.unwrap();
     store.close().await;
-    let size = store
-        .blob_size(
-            &canonical,
-            &Policy::default(),
-            Upstream::refusing(unreachable).ask(),
-        )
-        .await
-        .unwrap();
+    let request = Upstream::refusing(unreachable).request(&canonical);
+    let size = store.blob_size(&request).await.unwrap();
     assert_eq!(size, (Some(10_000), Outcome::Hit));
 }
 

@@ -8,20 +8,22 @@
 
 mod common;
 
+use std::fs;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use common::{Upstream, canonical, chunked, content, gone, named, open, read, store, unreachable};
+use common::{
+    Answer, Ask, AskManifest, Upstream, canonical, chunked, content, for_manifest, gone, named,
+    open, path_of, read, store, unreachable,
+};
 use futures_util::{FutureExt, StreamExt};
 use longshore_manifest::convert::{Converted, Format, LayerBlob};
 use longshore_manifest::{DiffId, MediaType};
 use longshore_reference::{Canonical, Digest, Reference, Tag, Tagged};
-use longshore_store::{
-    Answer, Ask, AskManifest, Error, Fetched, Origin, Outcome, Policy, Refusal, Source, Store,
-};
+use longshore_store::{Error, Fetched, Origin, Outcome, Policy, Refusal, Source, Store};
 use tokio::sync::Notify;
 
 const ID: &str = "aa22cd34aa22cd34aa22cd34aa22cd34aa22cd34aa22cd34aa22cd34aa22cd34";
@@ -66,10 +68,13 @@ async fn a_layer_lands_under_the_digest_it_turns_out_to_have() {
     let blob = open(&again, &layer, &nothing).await.unwrap();
     assert_eq!(blob.outcome(), Outcome::Hit);
     assert_eq!(read(&blob, 0, None).await.unwrap(), bytes);
-    assert_eq!(
-        again.origin(&layer),
-        Some(Origin::V1Layer { id: ID.into() })
-    );
+    // Lost, it is asked for by where it came from.
+    fs::remove_file(path_of(folder.path(), digest)).unwrap();
+    let upstream = Upstream::of(&bytes);
+    let blob = open(&again, &layer, &upstream).await.unwrap();
+    assert_eq!(read(&blob, 0, None).await.unwrap(), bytes);
+    let origin = Origin::V1Layer { id: ID.into() };
+    assert_eq!(*upstream.origins.lock().unwrap(), [Some(origin)]);
 }
 
 /// Says of what it is given that it is damaged.
@@ -182,22 +187,23 @@ async fn what_was_made_is_kept_with_its_configuration() {
     // By the digests that were given out, upstream gone.
     let ask: AskManifest = Arc::new(|_| async { Answer::Refused(unreachable()) }.boxed());
     let manifest = canonical("app", &converted().manifest);
-    let by_digest = again
-        .manifest(&Reference::Canonical(manifest), &Policy::default(), || ask)
-        .await
-        .unwrap();
+    let request = for_manifest(manifest, &Policy::default(), ask);
+    let by_digest = again.manifest(&request).await.unwrap();
     assert_eq!(by_digest.bytes, converted().manifest);
     let config = canonical("app", &converted().config);
     let nothing = Upstream::refusing(unreachable);
     let blob = open(&again, &config, &nothing).await.unwrap();
     assert_eq!(read(&blob, 0, None).await.unwrap(), converted().config);
-    assert!(matches!(
-        again.origin(&config),
-        Some(Origin::Made {
-            format: Format::Schema2,
-            ..
-        })
-    ));
+    // Lost, it is asked for by what it was made of.
+    fs::remove_file(path_of(folder.path(), config.digest())).unwrap();
+    let upstream = Upstream::of(&converted().config);
+    open(&again, &config, &upstream).await.unwrap();
+    let origins = upstream.origins.lock().unwrap().clone();
+    let origin = Origin::Made {
+        of: document.digest(),
+        format: Format::Schema2,
+    };
+    assert_eq!(origins, [Some(origin)]);
     // The other form is another conversion.
     let refused = again.made(&document, Format::Oci, within, || async {
         Err(gone().into())
@@ -279,10 +285,8 @@ async fn a_signed_document_is_known_by_its_payload() {
         (by_digest("app"), Outcome::Hit),
         (by_digest("other"), Outcome::Miss),
     ] {
-        let held = store
-            .manifest(&reference, &policy, || Arc::clone(&ask))
-            .await;
-        let held = held.unwrap();
+        let request = for_manifest(reference.clone(), &policy, Arc::clone(&ask));
+        let held = store.manifest(&request).await.unwrap();
         assert_eq!(
             (held.digest, held.outcome),
             (payload, outcome),

@@ -12,13 +12,14 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use common::{Upstream, content, gone, named, open, unreachable};
+use common::{
+    Answer, Ask, AskManifest, Upstream, content, for_manifest, gone, named, open, unreachable,
+};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use longshore_reference::{Canonical, Digest, Reference, Tag, Tagged};
 use longshore_store::{
-    Answer, Ask, AskManifest, Error, Fetched, Held, OnDeleted, OnDenied, Options, Outcome, Policy,
-    Refusal, Store,
+    Error, Fetched, Held, OnDeleted, OnDenied, Options, Outcome, Policy, Refusal, Store,
 };
 
 const MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -93,16 +94,14 @@ impl Fixture {
     }
 
     async fn tag(&self) -> Result<Held, Error> {
-        self.store
-            .manifest(&tag().into(), &self.policy, || self.ask())
-            .await
+        let request = for_manifest(tag(), &self.policy, self.ask());
+        self.store.manifest(&request).await
     }
 
     async fn digest(&self, digest: Digest) -> Result<Held, Error> {
         let reference = Reference::Canonical(Canonical::new(named("app"), digest));
-        self.store
-            .manifest(&reference, &self.policy, || self.ask())
-            .await
+        let request = for_manifest(reference, &self.policy, self.ask());
+        self.store.manifest(&request).await
     }
 }
 
@@ -311,11 +310,8 @@ async fn refusals_with_a_kept_copy() {
         let other = kept().await.0;
         let given = refusal.clone();
         other.answers(move |_| Answer::Refused(given.clone()));
-        let held = other
-            .store
-            .manifest(&tag().into(), &fixture.policy, || other.ask())
-            .await
-            .unwrap();
+        let request = for_manifest(tag(), &fixture.policy, other.ask());
+        let held = other.store.manifest(&request).await.unwrap();
         assert_eq!(held.outcome, Outcome::Stale, "{refusal:?}");
     }
 }
@@ -546,11 +542,8 @@ async fn content_held_for_another_repository_is_only_asked_after() {
         Ask::Fetch => panic!("it is held"),
     });
     let reference = Reference::Canonical(Canonical::new(named("other"), Digest::sha256(&bytes)));
-    let held = fixture
-        .store
-        .manifest(&reference, &fixture.policy, || fixture.ask())
-        .await
-        .unwrap();
+    let request = for_manifest(reference, &fixture.policy, fixture.ask());
+    let held = fixture.store.manifest(&request).await.unwrap();
     assert_eq!((held.outcome, held.bytes), (Outcome::Revalidated, bytes));
 }
 

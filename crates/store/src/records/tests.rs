@@ -59,7 +59,7 @@ async fn what_is_known_of_content_is_not_masked_by_what_is_said_of_it_later() {
     for (root, bucket) in [(&first, None), (&second, Some(&bucket))] {
         let records = open(root, bucket);
         records.put_content(&canonical, claimed(1)).await;
-        assert_eq!(*records.seen(&canonical).unwrap(), known);
+        assert_eq!(*records.content(&canonical).await.unwrap(), known);
         tracker.wait().await;
     }
     let third = tempfile::tempdir().unwrap();

@@ -1,11 +1,14 @@
 //! An upstream by script: it counts what it is asked, and gives bytes when the test says so.
 #![allow(
     dead_code,
+    unused_imports,
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     reason = "a fixture that fails is a failed test"
 )]
 
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -13,10 +16,14 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use longshore_reference::{Canonical, Digest, Named};
-use longshore_store::{
-    AskBlob, Blob, BlobAnswer, BlobAsk, Error, Options, Policy, Refusal, Source, Store,
-};
+use longshore_store::{Blob, Error, Options, Origin, Policy, Refusal, Request, Source, Store};
 use tokio::sync::mpsc;
+
+mod remote;
+
+pub(crate) use remote::{
+    Answer, Ask, AskBlob, AskManifest, BlobAnswer, BlobQuestion, for_blob, for_manifest,
+};
 
 pub(crate) const MIB: usize = 1 << 20;
 
@@ -33,6 +40,12 @@ pub(crate) fn named(path: &str) -> Named {
 
 pub(crate) fn canonical(path: &str, bytes: &[u8]) -> Canonical {
     Canonical::new(named(path), Digest::sha256(bytes))
+}
+
+/// Where a blob is kept.
+pub(crate) fn path_of(root: &Path, digest: Digest) -> PathBuf {
+    let hex = digest.hex().to_string();
+    root.join("blobs/sha256").join(&hex[..2]).join(hex)
 }
 
 pub(crate) async fn store(folder: &tempfile::TempDir) -> Store {
@@ -60,6 +73,8 @@ type Give = Arc<dyn Fn(u64) -> Result<(Option<u64>, Chunks), Refusal> + Send + S
 pub(crate) struct Upstream {
     give: Give,
     pub(crate) fetched: Arc<Mutex<Vec<u64>>>,
+    /// The origins that came with the questions for bytes.
+    pub(crate) origins: Arc<Mutex<Vec<Option<Origin>>>>,
     checked: Arc<AtomicUsize>,
     pub(crate) distrusted: Arc<AtomicUsize>,
 }
@@ -71,6 +86,7 @@ impl Upstream {
         Self {
             give: Arc::new(give),
             fetched: Arc::default(),
+            origins: Arc::default(),
             checked: Arc::default(),
             distrusted: Arc::default(),
         }
@@ -113,24 +129,31 @@ impl Upstream {
         self.checked.load(Ordering::SeqCst)
     }
 
+    pub(crate) fn request(&self, canonical: &Canonical) -> Request<Canonical> {
+        for_blob(canonical, &Policy::default(), self.ask())
+    }
+
     pub(crate) fn ask(&self) -> AskBlob {
         let upstream = self.clone();
         Arc::new(move |ask| {
             let upstream = upstream.clone();
             async move {
                 let offset = match ask {
-                    BlobAsk::Check => {
+                    BlobQuestion::Check => {
                         upstream.checked.fetch_add(1, Ordering::SeqCst);
                         0
                     }
-                    BlobAsk::Fetch { offset, .. } => {
+                    BlobQuestion::Fetch {
+                        offset, ref origin, ..
+                    } => {
+                        upstream.origins.lock().unwrap().push(origin.clone());
                         upstream.fetched.lock().unwrap().push(offset);
                         offset
                     }
                 };
                 match ((upstream.give)(offset), ask) {
-                    (Ok((size, _)), BlobAsk::Check) => BlobAnswer::Has(size),
-                    (Ok((size, chunks)), BlobAsk::Fetch { .. }) => {
+                    (Ok((size, _)), BlobQuestion::Check) => BlobAnswer::Has(size),
+                    (Ok((size, chunks)), BlobQuestion::Fetch { .. }) => {
                         let distrusted = Arc::clone(&upstream.distrusted);
                         let distrust = Box::new(move || {
                             distrusted.fetch_add(1, Ordering::SeqCst);
@@ -166,9 +189,7 @@ pub(crate) async fn open(
     canonical: &Canonical,
     upstream: &Upstream,
 ) -> Result<Blob, Error> {
-    store
-        .blob(canonical, true, &Policy::default(), upstream.ask())
-        .await
+    store.blob(&upstream.request(canonical), true).await
 }
 
 pub(crate) async fn read(
