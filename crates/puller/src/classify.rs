@@ -63,7 +63,10 @@ pub(crate) fn next(error: &Error, role: Role) -> Next {
         },
         // Another endpoint may speak another version.
         Error::NotSupported { .. } => Next::Endpoint,
-        Error::Reserved { .. } | Error::NoEndpoints { .. } | Error::Config { .. } => Next::Stop,
+        Error::Reserved { .. }
+        | Error::OutOfRange { .. }
+        | Error::NoEndpoints { .. }
+        | Error::Config { .. } => Next::Stop,
     }
 }
 
@@ -87,6 +90,7 @@ pub(crate) fn asks_v1(error: &Error) -> bool {
         | Error::Limited { .. }
         | Error::Unusable { .. }
         | Error::Reserved { .. }
+        | Error::OutOfRange { .. }
         | Error::NoEndpoints { .. }
         | Error::Config { .. } => false,
     }
@@ -106,6 +110,7 @@ pub(crate) fn is_no_answer(error: &Error) -> bool {
         | Error::Unusable { .. }
         | Error::NotSupported { .. }
         | Error::Reserved { .. }
+        | Error::OutOfRange { .. }
         | Error::NoEndpoints { .. } => false,
     }
 }
@@ -153,6 +158,7 @@ pub(crate) fn asks_image_again(error: &Error) -> bool {
         | Error::Unusable { .. }
         | Error::NotSupported { .. }
         | Error::Reserved { .. }
+        | Error::OutOfRange { .. }
         | Error::NoEndpoints { .. }
         | Error::Config { .. } => false,
     }

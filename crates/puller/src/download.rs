@@ -20,15 +20,18 @@ use crate::{
     wire::{fields, range::ContentRange},
 };
 
-/// The bytes of a blob from an offset to its end, in order.
+/// The bytes of a blob from an offset to its end, or to the end of a range, in order.
 ///
-/// A connection that is cut, stalls, or ends short goes on by a ranged request, at the same endpoint first, then at
+/// A connection that is cut, stalls, or ends short is resumed by a range request, at the same endpoint first, then at
 /// the next. Dropping it ends the transfer.
 pub struct Download {
     upstream: Upstream,
     source: Source,
-    /// Of the whole blob; given, or learnt from the registry.
+    /// Of the whole blob; given, or as the registry stated it.
     size: Option<u64>,
+    /// Where the range that was asked for ends (exclusive); `None` for the end of the blob.
+    end: Option<u64>,
+    ranges: Ranges,
     /// The next byte the caller gets.
     at: u64,
     /// `None` when the connection was lost and at the end.
@@ -41,6 +44,18 @@ pub struct Download {
     lost: Option<Error>,
     /// All bytes came, and they are not what the registry said.
     wrong: Option<Error>,
+}
+
+/// Whether the registry honours range requests, as its answers show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Ranges {
+    /// No range was asked for.
+    #[default]
+    Unknown,
+    /// The last range request was answered with the range.
+    Honoured,
+    /// The last range request was answered with the whole blob: what precedes the range is downloaded and dropped.
+    Ignored,
 }
 
 struct Body {
@@ -57,10 +72,12 @@ impl Download {
         upstream: Upstream,
         blob: Canonical,
         offset: u64,
+        end: Option<u64>,
         size: Option<u64>,
     ) -> Result<Self, Error> {
         let used = Vec::new();
-        Self::start(upstream, Source::Blob { blob, used }, offset, size).await
+        let source = Source::Blob { blob, used };
+        Self::start(upstream, source, offset, end, size).await
     }
 
     pub(crate) async fn open_layer(
@@ -69,22 +86,30 @@ impl Download {
         offset: u64,
         size: Option<u64>,
     ) -> Result<Self, Error> {
-        Self::start(upstream, Source::Layer(Box::new(layer)), offset, size).await
+        let source = Source::Layer(Box::new(layer));
+        Self::start(upstream, source, offset, None, size).await
     }
 
     async fn start(
         upstream: Upstream,
         source: Source,
         offset: u64,
+        end: Option<u64>,
         size: Option<u64>,
     ) -> Result<Self, Error> {
+        if let Some(size) = size.filter(|&size| offset > size) {
+            return Err(Error::OutOfRange { offset, size });
+        }
+        let is_empty = end.is_some_and(|end| offset >= end);
         let mut download = Self {
             upstream,
             source,
             size,
+            end,
+            ranges: Ranges::Unknown,
             at: offset,
             body: None,
-            done: size.is_some_and(|size| offset >= size && size > 0),
+            done: is_empty || size.is_some_and(|size| offset == size && size > 0),
             resumes: 0,
             resumed_at: offset,
             lost: None,
@@ -102,14 +127,29 @@ impl Download {
         self.size
     }
 
+    /// Whether the registry honours range requests.
+    #[must_use]
+    pub fn ranges(&self) -> Ranges {
+        self.ranges
+    }
+
+    /// Where the download ends, as far as it is known.
+    fn target(&self) -> Option<u64> {
+        match (self.size, self.end) {
+            (Some(size), Some(end)) => Some(size.min(end)),
+            (size, end) => size.or(end),
+        }
+    }
+
     /// Where in the blob the next chunk begins; bytes.
     #[must_use]
     pub fn offset(&self) -> u64 {
         self.at
     }
 
-    /// The next bytes; `None` at the end, which is the end of the blob wherever its size is known. They are not
-    /// verified, but for a v1 layer whose checksum the registry stated. Cancel-safe: no bytes are lost when the future is dropped.
+    /// The next bytes; `None` at the end, which is the end of the range or of the blob wherever that is known. They are
+    /// not verified, but for a v1 layer whose checksum the registry stated. Cancel-safe: no bytes are lost when the
+    /// future is dropped.
     ///
     /// # Errors
     /// When the connection was lost and could not be mended, or the registry sends more than the blob has. After an
@@ -148,6 +188,10 @@ impl Download {
 
     /// Reads on; `None` when there is nothing to hand out but the state has changed.
     async fn read(&mut self) -> Result<Option<Bytes>, Error> {
+        let target = self.target();
+        let complete = target == Some(self.at);
+        // The rest of a whole blob that came instead of a range is not wanted.
+        let cut_off = complete && self.size != Some(self.at);
         let Self {
             body: Some(body),
             upstream,
@@ -157,8 +201,7 @@ impl Download {
             return Ok(None);
         };
         let inner = &upstream.inner;
-        let complete = self.size == Some(self.at);
-        if complete && body.bounded {
+        if complete && (body.bounded || cut_off) {
             return self.finish();
         }
         match transport::chunk(
@@ -186,7 +229,7 @@ impl Download {
             }
             Ok(None) => {
                 let fault = Fault::Length {
-                    expected: self.size.unwrap_or(self.at),
+                    expected: target.unwrap_or(self.at),
                     found: self.at,
                 };
                 self.lost = Some(Error::misbehaved(&body.host, fault));
@@ -202,7 +245,13 @@ impl Download {
         }
     }
 
-    fn advance(&mut self, bytes: Bytes) -> Result<Option<Bytes>, Error> {
+    fn advance(&mut self, mut bytes: Bytes) -> Result<Option<Bytes>, Error> {
+        if let Some(left) = self.end.map(|end| end.saturating_sub(self.at))
+            && left < bytes.len() as u64
+            && self.size.is_none_or(|size| size > self.at + left)
+        {
+            bytes.truncate(left as usize);
+        }
         let end = self.at + bytes.len() as u64;
         if let Some(size) = self.size.filter(|&size| end > size) {
             let fault = Fault::Length {
@@ -281,7 +330,10 @@ impl Download {
 
     /// The endpoint that served last comes first, unless it has failed twice without progress.
     async fn connect_blob(&mut self, blob: &Canonical) -> Result<(), Error> {
-        let range = (self.at > 0).then(|| format!("bytes={}-", self.at));
+        let range = match self.end.map(|end| end.saturating_sub(1)) {
+            Some(last) => Some(format!("bytes={}-{last}", self.at)),
+            None => (self.at > 0).then(|| format!("bytes={}-", self.at)),
+        };
         let upstream = self.upstream.clone();
         let ask = blob_ask(blob, Method::GET, range);
         let mut tries = upstream.tries(&ask, Some(blob.digest()));
@@ -324,22 +376,33 @@ impl Download {
             false => ContentRange::of(headers),
         };
         let (skip, total) = match response.status() {
-            StatusCode::OK => (self.at, length),
+            StatusCode::OK => {
+                if self.at > 0 || self.end.is_some() {
+                    self.ranges = Ranges::Ignored;
+                }
+                (self.at, length)
+            }
             StatusCode::PARTIAL_CONTENT => {
                 let range =
                     content_range.ok_or_else(|| misbehaved(Fault::Header("content-range")))?;
                 let span = range.span.filter(|(first, _)| *first == self.at);
                 let (first, last) =
                     span.ok_or_else(|| misbehaved(Fault::Header("content-range")))?;
-                let ends_early = range.total.is_some_and(|total| last + 1 != total);
+                let ends_early = match (self.end, range.total) {
+                    (Some(end), Some(total)) => last + 1 != end.min(total),
+                    (Some(end), None) => last + 1 != end,
+                    (None, total) => total.is_some_and(|total| last + 1 != total),
+                };
                 let lies = length.is_some_and(|length| length != last + 1 - first);
                 // A v1 registry may count one byte too many; what it announces is not relied on.
                 if ends_early || (lies && !is_layer) {
                     return Err(misbehaved(Fault::Header("content-range")));
                 }
-                (0, range.total.or(Some(last + 1)))
+                self.ranges = Ranges::Honoured;
+                let to_the_end = self.end.is_none().then_some(last + 1);
+                (0, range.total.or(to_the_end))
             }
-            // Nothing follows `at`: right when it is the end, which is not known beforehand for a body without length.
+            // Nothing follows `at`: right when it is the end, which a body without length does not state beforehand.
             _ => match (content_range.and_then(|range| range.total), self.size) {
                 (Some(total), None) if total == self.at => {
                     self.size = Some(total);

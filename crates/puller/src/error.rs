@@ -94,6 +94,14 @@ pub enum Error {
         /// The name.
         name: Arc<str>,
     },
+    /// The bytes asked for begin after the end of the blob.
+    #[error("offset {offset} is past the end of a blob of {size} bytes")]
+    OutOfRange {
+        /// Where they begin; bytes.
+        offset: u64,
+        /// Of the blob; bytes.
+        size: u64,
+    },
     /// No endpoint of the upstream speaks a version of the protocol that may be used.
     #[error("no endpoints found for {reference}")]
     NoEndpoints {
@@ -188,6 +196,7 @@ impl Error {
             | Self::Unusable { .. }
             | Self::NotSupported { .. }
             | Self::Reserved { .. }
+            | Self::OutOfRange { .. }
             | Self::NoEndpoints { .. }
             | Self::Config { .. } => false,
         }

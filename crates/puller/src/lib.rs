@@ -58,7 +58,7 @@ pub use auth::{
     keyring::{Keyring, Places},
 };
 pub use config::{Api, Config, Endpoint, Event, Kind, Observer, Timeouts};
-pub use download::Download;
+pub use download::{Download, Ranges};
 pub use error::{Error, Fault, Phase, Reason, Source};
 pub use list::{LIST_BYTES_MAX, Passed};
 pub use lookup::Insecure;

@@ -132,10 +132,10 @@ impl Upstream {
     }
 
     /// Opens a blob at `offset` (bytes from its start). Returns once the response headers are there and right: status,
-    /// no web page, and the length that `size` (the whole blob's, where it is known) lets expect.
+    /// no web page, and the length that `size` (the whole blob's, where it is certain) lets expect.
     ///
     /// # Errors
-    /// As [`manifest`](Self::manifest).
+    /// As [`manifest`](Self::manifest); [`Error::OutOfRange`] when `offset` is past `size`.
     pub async fn blob(
         &self,
         blob: &Canonical,
@@ -143,7 +143,24 @@ impl Upstream {
         size: Option<u64>,
     ) -> Result<Download, Error> {
         self.admit_digest(blob)?;
-        Download::open(self.clone(), blob.clone(), offset, size).await
+        Download::open(self.clone(), blob.clone(), offset, None, size).await
+    }
+
+    /// Opens the bytes from `start` to `end` (exclusive) of a blob by a range request; a cut is resumed within the range.
+    /// The registry may ignore the range and send the whole ([`Download::ranges`] says so): then what precedes it is
+    /// downloaded and dropped, and what follows it is not read. A range that reaches past the end of the blob ends there.
+    ///
+    /// # Errors
+    /// As [`manifest`](Self::manifest); [`Error::OutOfRange`] when `start` is past `size`.
+    pub async fn blob_range(
+        &self,
+        blob: &Canonical,
+        start: u64,
+        end: Option<u64>,
+        size: Option<u64>,
+    ) -> Result<Download, Error> {
+        self.admit_digest(blob)?;
+        Download::open(self.clone(), blob.clone(), start, end, size).await
     }
 
     pub(crate) fn tries(&self, ask: &Ask<'_>, digest: Option<Digest>) -> Tries<'_> {

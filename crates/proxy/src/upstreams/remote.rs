@@ -64,7 +64,10 @@ impl Remote for Upstream {
             let named = ask.canonical.named();
             let puller = self.puller(named).await.map_err(unusable)?;
             let download = match ask.origin {
-                None => puller.blob(ask.canonical, ask.start, ask.size).await,
+                None => {
+                    let (start, end) = (ask.start, ask.end);
+                    puller.blob_range(ask.canonical, start, end, ask.size).await
+                }
                 Some(Origin::V1Layer { id }) => {
                     let id = ImageId::parse(id).map_err(|cause| Refusal::Misbehaved {
                         cause: Arc::new(cause),
@@ -165,9 +168,11 @@ pub(crate) fn refusal(error: Pulled) -> Refusal {
         Pulled::TimedOut { .. } => Refusal::TimedOut {
             cause: Arc::new(error),
         },
-        Pulled::Misbehaved { .. } | Pulled::Unusable { .. } => Refusal::Misbehaved {
-            cause: Arc::new(error),
-        },
+        Pulled::Misbehaved { .. } | Pulled::Unusable { .. } | Pulled::OutOfRange { .. } => {
+            Refusal::Misbehaved {
+                cause: Arc::new(error),
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use longshore_puller::Fault as Wrong;
+use longshore_puller::{Fault as Wrong, Ranges};
 
 use crate::common::*;
 
@@ -448,4 +448,100 @@ fn calls_may_be_spawned() {
         let mut download = upstream.blob(&blob, 0, None).await.unwrap();
         download.chunk().await.unwrap()
     });
+}
+
+/// The bytes of a range, and how the registry took it.
+async fn range(
+    upstream: &Upstream,
+    blob: &Canonical,
+    span: (u64, u64),
+    size: Option<u64>,
+) -> (Vec<u8>, Ranges) {
+    let opened = upstream.blob_range(blob, span.0, Some(span.1), size).await;
+    let mut download = opened.unwrap();
+    let bytes = read(&mut download).await.unwrap();
+    (bytes, download.ranges())
+}
+
+#[tokio::test]
+async fn a_bounded_range_is_asked_for_and_checked() {
+    let Fixture { origin, blob, path } = fixture().await;
+    let whole = origin.blob(&blob.digest().to_string()).bytes();
+    let upstream = upstream(&[&origin]);
+    for (start, end, asked) in [
+        (0, 100, "bytes=0-99"),
+        (1000, 5000, "bytes=1000-4999"),
+        (SIZE - 51, SIZE, "bytes=2999949-2999999"),
+        (SIZE - 51, SIZE + 100, "bytes=2999949-3000099"),
+    ] {
+        for size in [None, Some(SIZE)] {
+            origin.forget_requests();
+            let expected = &whole[start as usize..end.min(SIZE) as usize];
+            let (bytes, ranges) = range(&upstream, &blob, (start, end), size).await;
+            assert_eq!(bytes, expected, "{asked}");
+            assert_eq!(ranges, Ranges::Honoured);
+            assert_eq!(origin.requests()[0].range(), Some(asked));
+            assert_eq!(origin.bytes_sent(&path), expected.len() as u64);
+        }
+    }
+    // Nothing is asked for an empty range.
+    origin.forget_requests();
+    assert_eq!(range(&upstream, &blob, (7, 7), None).await.0, b"");
+    assert_eq!(origin.requests().len(), 0);
+    // Another span than the one asked for is not taken.
+    let other = Fault::Header("Content-Range".into(), Some("bytes 0-98/3000000".into()));
+    origin.order_always(On::get(&path), other);
+    let error = upstream.blob_range(&blob, 0, Some(100), None).await;
+    assert!(matches!(error, Err(Error::Misbehaved { .. })), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_bounded_range_is_resumed_within_its_bounds() {
+    let Fixture { origin, blob, path } = fixture().await;
+    let whole = origin.blob(&blob.digest().to_string()).bytes();
+    origin.order(On::get(&path), [Fault::CutAt(100), Fault::ResetAt(200)]);
+    let (bytes, _) = range(&upstream(&[&origin]), &blob, (1000, 5000), None).await;
+    assert_eq!(bytes, &whole[1000..5000]);
+    let seen = origin.requests();
+    let ranges: Vec<_> = seen.iter().filter_map(|s| s.range()).collect();
+    assert_eq!(ranges.len(), 3);
+    assert_eq!(ranges[..2], ["bytes=1000-4999", "bytes=1100-4999"]);
+    assert!(ranges[2].ends_with("-4999"));
+}
+
+#[tokio::test]
+async fn a_caller_learns_that_ranges_are_ignored() {
+    for fault in [
+        Fault::IgnoreRange,
+        Fault::All(vec![Fault::IgnoreRange, Fault::Chunked]),
+    ] {
+        let Fixture { origin, blob, path } = fixture().await;
+        let whole = origin.blob(&blob.digest().to_string()).bytes();
+        origin.order_always(On::get(&path), fault);
+        let upstream = upstream(&[&origin]);
+        for (start, end) in [(0, 100), (1000, 5000), (SIZE - 10, SIZE)] {
+            for size in [None, Some(SIZE)] {
+                let (bytes, ranges) = range(&upstream, &blob, (start, end), size).await;
+                assert_eq!(bytes, &whole[start as usize..end as usize]);
+                assert_eq!(ranges, Ranges::Ignored);
+            }
+        }
+    }
+    let Fixture { origin, blob, .. } = fixture().await;
+    let download = upstream(&[&origin]).blob(&blob, 0, None).await.unwrap();
+    assert_eq!(download.ranges(), Ranges::Unknown);
+}
+
+#[tokio::test]
+async fn an_offset_past_the_end_is_an_error() {
+    let Fixture { origin, blob, .. } = fixture().await;
+    let upstream = upstream(&[&origin]);
+    let error = upstream.blob(&blob, SIZE + 1, Some(SIZE)).await;
+    assert!(
+        matches!(error, Err(Error::OutOfRange { offset, size: SIZE }) if offset == SIZE + 1),
+        "{error:?}"
+    );
+    assert_eq!(origin.requests().len(), 0);
+    let error = upstream.blob(&blob, SIZE + 1, None).await;
+    assert!(matches!(error, Err(Error::Misbehaved { .. })), "{error:?}");
 }
