@@ -10,6 +10,7 @@ mod body;
 pub mod cli;
 pub mod config;
 mod convert;
+mod descriptors;
 mod error;
 mod lists;
 pub mod log;

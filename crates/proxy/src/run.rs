@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::body::Body;
 use crate::config::{Config, StoreUrl};
 use crate::convert::Converter;
+use crate::descriptors;
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::proxy::{Inner, Proxy};
@@ -31,8 +32,13 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 /// # Errors
 /// What the configuration names cannot be used: an address, the store, a certificate file.
 pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+    let open_files = descriptors::raise_limit();
     let limits = Limits {
-        connections_max: config.connections_max,
+        connections_max: descriptors::connections_max(
+            config.connections_max,
+            config.store.fills_max,
+            open_files,
+        ),
         ..Limits::default()
     };
     let server = bind(config.listen, limits).await?;
