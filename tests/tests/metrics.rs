@@ -1,6 +1,8 @@
 //! What Prometheus and a load balancer see.
 
-use longshore_tests::{Content, Fault, On, Origin, Proxy};
+use longshore_tests::{Content, Fault, Gate, On, Origin, Proxy};
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 const HUB: (&str, &str) = ("upstream", "docker.io");
 
@@ -187,4 +189,30 @@ async fn probes_are_no_failures() {
         .await;
     assert_eq!(errors, 0.0);
     assert!(!proxy.log().contains("\"status\":500"), "{}", proxy.log());
+}
+
+/// A client that hangs up before it is answered is not an internal error: it is counted as 499, as nginx does.
+#[tokio::test]
+async fn clients_that_hang_up_are_counted_as_499() {
+    let origin = Origin::start().await;
+    let image = origin.image("library/app", "1", &[5000]);
+    let proxy = Proxy::start(&origin).await;
+    let path = format!("/v2/library/app/blobs/{}", image.layers[0]);
+    let gate = Gate::new();
+    origin.order(
+        On::get(&image.layers[0]),
+        [Fault::HoldHeaders(gate.clone())],
+    );
+    let mut client = TcpStream::connect(proxy.host()).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: proxy\r\n\r\n");
+    client.write_all(request.as_bytes()).await.unwrap();
+    gate.reached().await;
+    drop(client);
+    let name = "longshore_requests_total";
+    let hung_up = [("kind", "blob"), ("code", "499")];
+    proxy
+        .until_metric(name, &hung_up, |count| count == 1.0)
+        .await;
+    assert_eq!(proxy.metric(name, &[("code", "500")]).await, 0.0);
+    gate.open();
 }

@@ -44,7 +44,7 @@ impl Account {
             repository: None,
             started: Instant::now(),
             outcome: Outcome::Error,
-            status: StatusCode::INTERNAL_SERVER_ERROR,
+            status: client_closed_request(),
             bytes: 0,
         }
     }
@@ -103,6 +103,11 @@ impl Account {
     fn repository(&self) -> &str {
         self.repository.as_ref().map_or("", Named::path)
     }
+}
+
+/// The status of a request whose client hung up before it was answered, as nginx counts it: 499. It is never sent.
+fn client_closed_request() -> StatusCode {
+    StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
 }
 
 impl Drop for Account {

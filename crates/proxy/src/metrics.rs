@@ -264,14 +264,14 @@ fn build_info(registry: &Registry) -> Result<(), prometheus::Error> {
 }
 
 /// Every status that an answer of ours can have, as numbers; the last stands for all others.
-const CODES: [u16; 14] = [
-    200, 206, 304, 400, 403, 404, 405, 416, 429, 500, 502, 503, 504, 0,
+const CODES: [u16; 15] = [
+    200, 206, 304, 400, 403, 404, 405, 416, 429, 499, 500, 502, 503, 504, 0,
 ];
 
 /// [`CODES`] as labels.
-const CODE_LABELS: [&str; 14] = [
-    "200", "206", "304", "400", "403", "404", "405", "416", "429", "500", "502", "503", "504",
-    "other",
+const CODE_LABELS: [&str; 15] = [
+    "200", "206", "304", "400", "403", "404", "405", "416", "429", "499", "500", "502", "503",
+    "504", "other",
 ];
 
 const SECONDS_OF_ANSWERS: [f64; 13] = [
