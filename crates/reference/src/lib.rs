@@ -1,6 +1,6 @@
 //! Names, tags and digests of container images.
 //!
-//! A [`Reference`] in the hand is valid and normalised: it names a registry, a repository in it and either a [`Tag`] or a
+//! A [`Reference`] is always valid and normalised: it names a registry, a repository in it and either a [`Tag`] or a
 //! [`Digest`]. The grammar and the normalisation are those of the `distribution/reference` library in its newest form,
 //! the digests those of `opencontainers/go-digest`.
 //!
@@ -17,6 +17,8 @@
 //! # Ok::<(), longshore_reference::Error>(())
 //! ```
 //!
+//! [`Reference`], [`Named`] and [`Digest`] are all that most programs need; [`Verifier`] checks content against a digest.
+//!
 //! # Which type for which text
 //!
 //! | read as | in Go | gives |
@@ -29,7 +31,7 @@
 //! | [`Raw::parse`] | `Parse` | the parts as they stand, nothing normalised |
 //! | [`Raw::trim`], [`Parsed::into_named`] | `TrimNamed` | the name alone |
 //! | [`Named::familiar`] and its like | `FamiliarString`, `FamiliarMatch` | the form that people type |
-//! | [`Split::parse`], [`ShortName`] | short names of Podman's kin | whether a name says where it is from |
+//! | [`NameInput::parse`], [`ShortName`] | short names of Podman's kin | whether a name says where it is from |
 //!
 //! # Where eras and tools differ
 //!
@@ -45,8 +47,8 @@
 //!
 //! # What it refuses to know
 //!
-//! No I/O, no HTTP, no configuration: which registries exist, what an alias stands for and where a tag points is for the
-//! callers to say. Domains are compared as they are spelled.
+//! No I/O, no HTTP, no configuration: which registries exist, what an alias stands for and where a tag points is up to the
+//! caller. Domains are compared as they are spelled.
 //!
 //! # Features
 //!
@@ -80,7 +82,7 @@ pub use named::Named;
 pub use parsed::Parsed;
 pub use raw::Raw;
 pub use reference::{Canonical, Reference, Tagged};
-pub use short::{ShortName, Split};
+pub use short::{NameInput, ShortName};
 pub use tag::Tag;
 
 #[cfg(doctest)]

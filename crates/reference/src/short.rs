@@ -22,17 +22,17 @@ use crate::{Digest, Error, ErrorKind, Named, Parsed, Raw, Tag};
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShortName(Arc<str>);
 
-/// What a person typed, by whether it says where it is from.
+/// A name as typed: short, or with its registry.
 ///
 /// ```
-/// use longshore_reference::Split;
+/// use longshore_reference::NameInput;
 ///
-/// assert!(matches!(Split::parse("alpine:3.20")?, Split::Short { .. }));
-/// assert!(matches!(Split::parse("docker.io/alpine")?, Split::Full(_)));
+/// assert!(matches!(NameInput::parse("alpine:3.20")?, NameInput::Short { .. }));
+/// assert!(matches!(NameInput::parse("docker.io/alpine")?, NameInput::Full(_)));
 /// # Ok::<(), longshore_reference::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Split {
+pub enum NameInput {
     /// Without a registry.
     Short {
         /// The name.
@@ -46,7 +46,7 @@ pub enum Split {
     Full(Parsed),
 }
 
-impl Split {
+impl NameInput {
     /// Reads a reference that may be short.
     ///
     /// # Errors
@@ -72,7 +72,7 @@ impl ShortName {
     /// Those of [`Raw::parse`]; [`HasDigest`](ErrorKind::HasDigest), [`HasTag`](ErrorKind::HasTag) and
     /// [`HasDomain`](ErrorKind::HasDomain) for what a key may not have.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let raw = bare(text)?;
+        let raw = name_only(text)?;
         if has_registry(&raw) {
             return Err(Error::new(ErrorKind::HasDomain, text));
         }
@@ -101,7 +101,7 @@ impl Named {
     /// Those of [`Raw::parse`] and [`Parsed::parse`]; [`HasDigest`](ErrorKind::HasDigest), [`HasTag`](ErrorKind::HasTag), and
     /// [`NoDomain`](ErrorKind::NoDomain) where the first component has neither dot nor colon and is not `localhost`.
     pub fn parse_qualified(text: &str) -> Result<Self, Error> {
-        if !has_registry(&bare(text)?) {
+        if !has_registry(&name_only(text)?) {
             return Err(Error::new(ErrorKind::NoDomain, text));
         }
         Parsed::parse(text).map(Parsed::into_named)
@@ -128,7 +128,7 @@ impl fmt::Debug for ShortName {
     }
 }
 
-fn bare(text: &str) -> Result<Raw, Error> {
+fn name_only(text: &str) -> Result<Raw, Error> {
     let raw = Raw::parse(text)?;
     if raw.digest().is_some() {
         return Err(Error::new(ErrorKind::HasDigest, text));

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use longshore_reference::{
-    AnyReference, Canonical, Digest, ErrorKind, Named, Parsed, Raw, Reference, ShortName, Split,
+    AnyReference, Canonical, Digest, ErrorKind, Named, Parsed, Raw, Reference, ShortName, NameInput,
     Tag, Tagged, ecs, sort,
 };
 use regex::Regex;
@@ -54,14 +54,14 @@ fuzz_target!(|text: &str| {
         Ok(parsed) => round_trips(text, parsed),
         Err(error) => assert!(!error.to_string().is_empty() && error.input().len() <= 1024),
     }
-    match Split::parse(text) {
-        Ok(Split::Short { name, .. }) => {
+    match NameInput::parse(text) {
+        Ok(NameInput::Short { name, .. }) => {
             assert_eq!(ShortName::parse(name.as_str()).unwrap(), name);
             if let Ok(named) = name.under("quay.io") {
                 assert_eq!(named.path(), name.as_str());
             }
         }
-        Ok(Split::Full(full)) => assert_eq!(Some(&full), parsed.as_ref().ok()),
+        Ok(NameInput::Full(full)) => assert_eq!(Some(&full), parsed.as_ref().ok()),
         Err(_) => {}
     }
     let sorted = sort(text.split(' '));

@@ -1,8 +1,8 @@
 //! What is printed is read back as the same, and nothing that is read panics.
 
 use longshore_reference::{
-    Algorithm, AnyReference, Canonical, Digest, Named, Parsed, Raw, Reference, ShortName, Split,
-    Tag, Tagged, Verifier, sort,
+    Algorithm, AnyReference, Canonical, Digest, NameInput, Named, Parsed, Raw, Reference,
+    ShortName, Tag, Tagged, Verifier, sort,
 };
 use proptest::prelude::*;
 
@@ -101,7 +101,7 @@ proptest! {
 
     #[test]
     fn a_short_name_is_found_again(text in text()) {
-        if let Split::Short { name, .. } = Split::parse(&text).unwrap_or_else(|_| Split::Full(Parsed::parse("a").unwrap())) {
+        if let NameInput::Short { name, .. } = NameInput::parse(&text).unwrap_or_else(|_| NameInput::Full(Parsed::parse("a").unwrap())) {
             prop_assert_eq!(&name.to_string().parse::<ShortName>().unwrap(), &name);
             if let Ok(named) = name.under("quay.io/x") {
                 prop_assert_eq!(named.path(), format!("x/{name}"));
@@ -126,7 +126,7 @@ proptest! {
 
     #[test]
     fn anything_is_answered(text in "\\PC*|[a-zA-Z0-9:/@._\\[\\]-]{0,80}") {
-        let _ = (Raw::parse(&text), Digest::parse(&text), Tag::parse(&text), Split::parse(&text));
+        let _ = (Raw::parse(&text), Digest::parse(&text), Tag::parse(&text), NameInput::parse(&text));
         if let Err(error) = AnyReference::parse(&text) {
             prop_assert!(!error.to_string().is_empty());
         }

@@ -1,6 +1,6 @@
 //! Short names.
 
-use longshore_reference::{ErrorKind, Named, ShortName, Split, Tag};
+use longshore_reference::{ErrorKind, NameInput, Named, ShortName, Tag};
 
 use crate::SHA256;
 
@@ -20,14 +20,14 @@ fn what_is_short() {
         ("index.docker.io/x", Err("docker.io/library/x")),
     ];
     for (text, expected) in table {
-        match Split::parse(&format!("{text}:1@{SHA256}")).unwrap() {
-            Split::Short { name, tag, digest } => {
+        match NameInput::parse(&format!("{text}:1@{SHA256}")).unwrap() {
+            NameInput::Short { name, tag, digest } => {
                 assert_eq!(Ok(name.as_str()), expected);
                 assert_eq!(tag, Some(Tag::parse("1").unwrap()));
                 assert_eq!(digest.unwrap().to_string(), SHA256);
                 assert_eq!(ShortName::parse(text), Ok(name));
             }
-            Split::Full(parsed) => {
+            NameInput::Full(parsed) => {
                 assert_eq!(Err(parsed.named().as_str()), expected);
                 assert_eq!(parsed.to_string(), format!("{}:1@{SHA256}", parsed.named()));
                 assert_eq!(
