@@ -29,10 +29,9 @@ impl Preference {
     /// arm64 variants are `v8` to `v8.9` and `v9` to `v9.9`; any other matches nothing.
     #[must_use]
     pub fn only(wanted: &Platform) -> Self {
-        let wanted = wanted.normalised();
         Self {
-            vector: vector(&wanted),
-            wanted,
+            vector: vector(&wanted.normalised()),
+            wanted: wanted.clone(),
             exact: false,
         }
     }
@@ -40,10 +39,9 @@ impl Preference {
     /// A platform and no other (`OnlyStrict`).
     #[must_use]
     pub fn strict(wanted: &Platform) -> Self {
-        let wanted = wanted.normalised();
         Self {
-            vector: vec![wanted.clone()],
-            wanted,
+            vector: vec![wanted.normalised()],
+            wanted: wanted.clone(),
             exact: false,
         }
     }
@@ -52,7 +50,7 @@ impl Preference {
     #[must_use]
     pub fn ordered(platforms: &[Platform]) -> Self {
         let vector: Vec<_> = platforms.iter().map(Platform::normalised).collect();
-        let wanted = vector.first().cloned().unwrap_or_default();
+        let wanted = platforms.first().cloned().unwrap_or_default();
         Self {
             vector,
             wanted,
@@ -62,11 +60,13 @@ impl Preference {
 
     /// The order of containers/image (Podman, CRI-O, skopeo): operating system, architecture and
     /// variant must be equal as written; version and features do not count; amd64 has no lower
-    /// levels and no 386. Without a variant, arm64 takes none, then `v8`.
+    /// levels and no 386. Without a variant, arm64 takes none, then `v8`; arm takes none, then `v8`
+    /// down to `v5`.
     #[must_use]
     pub fn containers(wanted: &Platform) -> Self {
         let lower: &[&str] = match (wanted.architecture.as_str(), wanted.variant.as_str()) {
             ("arm64", "") => &["", "v8"],
+            ("arm", "") => &["", "v8", "v7", "v6", "v5"],
             ("arm", "v8") => &["v8", "v7", "v6", "v5", ""],
             ("arm", "v7") => &["v7", "v6", "v5", ""],
             ("arm", "v6") => &["v6", "v5", ""],
@@ -82,7 +82,7 @@ impl Preference {
         }
     }
 
-    /// The platform that was asked for.
+    /// The platform that was asked for, as it was given: not normalised.
     #[must_use]
     pub fn wanted(&self) -> &Platform {
         &self.wanted

@@ -154,3 +154,25 @@ fn limits() {
     assert!(matches!(descend(), Err(Error::TooManyIndexes { .. })));
     assert!(choice.no_match().to_string().ends_with("(there are: none)"));
 }
+
+#[test]
+fn the_error_names_the_platform_asked_for() {
+    let index = index(&[('1', IMAGE, "linux/s390x")]);
+    for (asked, named) in [
+        (Platform::new("linux", "aarch64", "v8"), "linux/aarch64/v8"),
+        (Platform::new("linux", "arm", ""), "linux/arm"),
+        (Platform::new("linux", "amd64", "v1"), "linux/amd64/v1"),
+    ] {
+        for preference in [
+            Preference::only(&asked),
+            Preference::strict(&asked),
+            Preference::containers(&asked),
+            Preference::ordered(std::slice::from_ref(&asked)),
+        ] {
+            let choice = Choice::new(preference, &index).unwrap();
+            let error = choice.no_match().to_string();
+            let expected = format!("no matching manifest for {named} in the manifest list");
+            assert!(error.starts_with(&expected), "{error}");
+        }
+    }
+}

@@ -56,7 +56,7 @@ fn orders_of_containers_image() {
         ("linux/amd64/v2", "amd64/v2 amd64"),
         ("linux/arm64", "arm64 arm64/v8"),
         ("linux/arm64/v8", "arm64/v8 arm64"),
-        ("linux/arm", "arm"),
+        ("linux/arm", "arm arm/v8 arm/v7 arm/v6 arm/v5"),
         ("linux/arm/v7", "arm/v7 arm/v6 arm/v5 arm"),
         ("linux/arm/v9", "arm/v9 arm"),
     ];
@@ -76,6 +76,27 @@ fn orders_of_containers_image() {
         preference.matches(&platform("linux(1+feature)/amd64")),
         "features do not count"
     );
+}
+
+#[test]
+fn arm_without_a_variant_finds_entries_that_name_one() {
+    let entry = |variant: &str, digit: &str| {
+        format!(
+            r#"{{"mediaType":"application/vnd.oci.image.manifest.v1+json","digest":"sha256:{}",
+            "platform":{{"os":"linux","architecture":"arm","variant":"{variant}"}}}}"#,
+            digit.repeat(64)
+        )
+    };
+    let entries = [entry("v5", "5"), entry("v7", "7"), entry("v6", "6")].join(",");
+    let index = format!(r#"{{"schemaVersion":2,"manifests":[{entries}]}}"#);
+    let index = Manifest::decode(None, index.into()).unwrap();
+    for preference in [Preference::containers, Preference::only] {
+        let candidates = preference(&platform("linux/arm")).candidates(&index).len();
+        assert_eq!(candidates, 3);
+        let best = preference(&platform("linux/arm"));
+        let best = best.candidates(&index)[0].platform.clone().unwrap();
+        assert_eq!(best.variant, "v7");
+    }
 }
 
 #[test]
