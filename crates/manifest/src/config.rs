@@ -1,21 +1,20 @@
 //! Image configurations: what an image runs on and what its layers are when unpacked.
 
+mod run;
+
 use std::fmt;
 
 use bytes::Bytes;
 use longshore_reference::Digest;
 use serde::Deserialize;
 
+pub use self::run::{Healthcheck, RunConfig};
 use crate::{
-    Error, Platform, go_json,
+    CONFIG_BYTES_MAX, Error, Platform, go_json,
     wire::{self, PlatformEntry, Text},
 };
 
-/// Longest image configuration that is read, in bytes.
-pub const CONFIG_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// An image configuration, Docker's or OCI's (image-spec, `config.md`), as far as it matters
-/// without running it.
+/// An image configuration, Docker's or OCI's (image-spec, `config.md`).
 ///
 /// ```
 /// use longshore_manifest::ImageConfig;
@@ -25,6 +24,10 @@ pub const CONFIG_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// assert_eq!(config.platform().to_string(), "linux/arm/v7");
 /// assert!(config.history()[0].empty_layer);
 /// config.check_layers(&[])?;
+///
+/// let config = ImageConfig::decode(br#"{"config":{"Env":["A=b"],"Labels":{"maintainer":"me"}}}"#)?;
+/// assert_eq!(config.run().env, ["A=b".into()]);
+/// assert_eq!(config.label("maintainer"), Some("me"));
 /// # Ok::<(), longshore_manifest::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +38,7 @@ pub struct ImageConfig {
     author: Option<Box<str>>,
     diff_ids: Option<Vec<DiffId>>,
     history: Vec<History>,
+    run: RunConfig,
 }
 
 /// Digest of a layer when unpacked: of the plain tar.
@@ -106,11 +110,12 @@ impl ImageConfig {
         let history = config.history.as_deref().unwrap_or_default();
         Ok(Self {
             bytes: Bytes::copy_from_slice(bytes),
-            platform: crate::manifest::platform(&platform),
+            platform: Platform::from_entry(&platform),
             created: config.created.some().map(Box::from),
             author: config.author.some().map(Box::from),
             diff_ids: config.rootfs.as_ref().map(diff_ids).transpose()?,
             history: history.iter().map(HistoryEntry::to_history).collect(),
+            run: config.config.unwrap_or_default().to_run_config(),
         })
     }
 
@@ -136,6 +141,18 @@ impl ImageConfig {
     #[must_use]
     pub fn author(&self) -> Option<&str> {
         self.author.as_deref()
+    }
+
+    /// How to run a container of the image: command, environment, labels, and so on.
+    #[must_use]
+    pub fn run(&self) -> &RunConfig {
+        &self.run
+    }
+
+    /// A label's value.
+    #[must_use]
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.run.labels.get(key).map(|value| &**value)
     }
 
     /// How the image was built, base first.
@@ -226,6 +243,8 @@ impl History {
 #[derive(Default, Deserialize)]
 #[serde(default, remote = "Self")]
 struct Config<'a> {
+    #[serde(borrow)]
+    config: Option<run::Entry<'a>>,
     #[serde(borrow)]
     created: Text<'a>,
     #[serde(borrow)]

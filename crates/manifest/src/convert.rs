@@ -9,29 +9,12 @@ use bytes::Bytes;
 use longshore_reference::{Algorithm, Digest};
 use serde::Deserialize;
 
+pub use crate::format::Format;
 use crate::{
-    DiffId, Error, History, ImageConfig, MediaType, Schema1, go_json, v1,
+    Descriptor, DiffId, Error, History, ImageConfig, ManifestBuilder, MediaType, Schema1, go_json,
+    v1,
     wire::{self, Text},
 };
-
-/// The generation of image to make; see [`image`].
-///
-/// ```
-/// use longshore_manifest::{MediaType, convert::{self, Format, V1Layer}};
-///
-/// let layer = V1Layer { v1_json: br#"{"os":"linux"}"#, blob: None };
-/// let made = |format| convert::image(format, &[layer]).map(|made| made.media_type);
-/// assert_eq!(made(Format::Schema2)?, MediaType::Schema2);
-/// assert_eq!(made(Format::Oci)?, MediaType::OciManifest);
-/// # Ok::<(), longshore_manifest::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Format {
-    /// Docker image manifest version 2, schema 2.
-    Schema2,
-    /// OCI image manifest.
-    Oci,
-}
 
 /// A layer, downloaded and unpacked; see [`image`].
 ///
@@ -123,7 +106,7 @@ pub fn image(format: Format, layers: &[V1Layer<'_>]) -> Result<Converted, Error>
     let blobs: Vec<_> = layers.iter().filter_map(|layer| layer.blob).collect();
     let diff_ids: Vec<_> = blobs.iter().map(|blob| blob.diff_id).collect();
     let config = v1::image_config(top.v1_json, &diff_ids, &history)?;
-    let manifest = format.manifest(&config, &blobs);
+    let manifest = manifest(format, &config, &blobs)?;
     Ok(Converted {
         config: config.into(),
         manifest: manifest.into(),
@@ -245,57 +228,17 @@ impl Schema1 {
     }
 }
 
-impl Format {
-    fn manifest_type(self) -> MediaType {
-        match self {
-            Self::Schema2 => MediaType::Schema2,
-            Self::Oci => MediaType::OciManifest,
-        }
-    }
-
-    fn config_type(self) -> MediaType {
-        match self {
-            Self::Schema2 => MediaType::Schema2Config,
-            Self::Oci => MediaType::OciConfig,
-        }
-    }
-
-    fn layer_type(self, gzipped: bool) -> MediaType {
-        match (self, gzipped) {
-            (Self::Schema2, true) => MediaType::Schema2LayerGzip,
-            (Self::Schema2, false) => MediaType::Schema2Layer,
-            (Self::Oci, true) => MediaType::OciLayerGzip,
-            (Self::Oci, false) => MediaType::OciLayer,
-        }
-    }
-
-    /// The manifest with keys in the order the two generations of Go types have them, indented
-    /// by three spaces as distribution and containerd do.
-    fn manifest(self, config: &str, blobs: &[LayerBlob]) -> String {
-        let descriptor = |media_type: &MediaType, digest: &Digest, size: u64| match self {
-            Self::Schema2 => {
-                format!(r#"{{"mediaType":"{media_type}","size":{size},"digest":"{digest}"}}"#)
-            }
-            Self::Oci => {
-                format!(r#"{{"mediaType":"{media_type}","digest":"{digest}","size":{size}}}"#)
-            }
-        };
-        let layer =
-            |blob: &LayerBlob| descriptor(&self.layer_type(blob.gzipped), &blob.digest, blob.size);
-        let layers: Vec<_> = blobs.iter().map(layer).collect();
-        let size = u64::try_from(config.len()).unwrap_or(u64::MAX);
-        let compact = format!(
-            r#"{{"schemaVersion":2,"mediaType":"{}","config":{},"layers":[{}]}}"#,
-            self.manifest_type(),
-            descriptor(
-                &self.config_type(),
-                &Digest::sha256(config.as_bytes()),
-                size
-            ),
-            layers.join(","),
-        );
-        go_json::indent(&compact, "", INDENT)
-    }
+/// The manifest, indented by three spaces as distribution and containerd do.
+fn manifest(format: Format, config: &str, blobs: &[LayerBlob]) -> Result<String, Error> {
+    let digest = Digest::sha256(config.as_bytes());
+    let size = u64::try_from(config.len()).unwrap_or(u64::MAX);
+    let config = Descriptor::new(format.config_type(), digest, Some(size));
+    let layer = |blob: &LayerBlob| {
+        let media_type = format.layer_type(blob.gzipped);
+        Descriptor::new(media_type, blob.digest, Some(blob.size))
+    };
+    let manifest = ManifestBuilder::new(format, config).layers(blobs.iter().map(layer));
+    Ok(go_json::indent(&manifest.to_json()?, "", INDENT))
 }
 
 /// A v1 image that fits the format and collides with no other, but does not run by itself.

@@ -82,24 +82,6 @@ pub enum Error {
         /// The keys it must not have, quoted.
         keys: &'static str,
     },
-    /// An index in place of a manifest, or the reverse.
-    #[error(
-        "{reader}: expected {expected} but found {found}{}",
-        Parenthesised(media_type)
-    )]
-    Swapped {
-        /// What refuses it: `media-type`, `ocimanifest` or `index`.
-        reader: &'static str,
-        /// `manifest` or `index`.
-        expected: &'static str,
-        /// `manifest` or `index`.
-        found: &'static str,
-        /// The type it was to be read as.
-        media_type: Option<Box<str>>,
-    },
-    /// Schema 1, where it is not supported.
-    #[error("media-type: schema 1 not supported")]
-    Schema1Refused,
     /// Not a platform specifier.
     #[error("{specifier:?}: {reason}")]
     Platform {
@@ -244,22 +226,45 @@ pub enum Error {
         /// The kind that is there.
         found: Kind,
     },
+    /// A part of a document that only OCI's format has was to be written in Docker's.
+    #[error("schema 2 has no {part}")]
+    OnlyOci {
+        /// Which part.
+        part: &'static str,
+    },
+    /// An OCI layout of a version that is not known here.
+    #[error("unsupported OCI layout version {found:?}")]
+    LayoutVersion {
+        /// The version inside.
+        found: Box<str>,
+    },
+    /// A layout does not have exactly one image, and no name says which one is meant.
+    #[error("more than one image in oci, choose an image (there are {images})")]
+    NotOneImage {
+        /// How many there are.
+        images: usize,
+    },
+    /// No image of a layout has this name.
+    #[error("no descriptor found for reference {name:?}")]
+    NoSuchName {
+        /// The name.
+        name: Box<str>,
+    },
+    /// A name in an archive is not the name of an image with a tag.
+    #[error("{name:?} is not the name of an image")]
+    Name {
+        /// The name as it was written.
+        name: Box<str>,
+        /// Why not.
+        #[source]
+        source: longshore_reference::Error,
+    },
     /// An image configuration cannot be turned into schema 1.
     #[error("{reason}")]
     Conversion {
         /// What is wrong.
         reason: &'static str,
     },
-}
-
-struct Parenthesised<'a>(&'a Option<Box<str>>);
-
-impl fmt::Display for Parenthesised<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .as_deref()
-            .map_or(Ok(()), |text| write!(f, " ({text})"))
-    }
 }
 
 struct Listed<'a>(&'a [Platform]);

@@ -18,24 +18,37 @@
 //! # Ok::<(), longshore_manifest::Error>(())
 //! ```
 //!
+//! [`ManifestBuilder`] and [`IndexBuilder`] write manifests, [`layout`] and [`docker_archive`] the
+//! documents of OCI layouts and of what `docker save` writes.
+//!
 //! Beside it: [`Preference`] and [`Choice`] pick an image for a [`Platform`] out of indexes,
 //! [`Schema1`] holds what only the oldest manifests have, [`ImageConfig`] reads configurations,
-//! [`convert`] and [`v1`] turn one generation of images into another, and [`detect`] tells what
-//! moby, containerd, containers/image and distribution make of a document.
+//! [`convert`] and [`v1`] turn one generation of images into another, and [`verify`] compares bytes
+//! with a digest.
 //!
-//! The feature `signatures` adds `Schema1::verify`, with aws-lc.
+//! # Features
+//!
+//! `oci-spec` (default): `From` and `TryFrom` to and from the types of that crate. `signatures`:
+//! `Schema1::verify`, with aws-lc.
 #![forbid(unsafe_code)]
 
+mod builder;
 mod choice;
 mod config;
 pub mod convert;
 mod der;
 mod descriptor;
-pub mod detect;
+pub mod docker_archive;
 mod error;
+mod format;
 mod go_json;
+mod guess;
+mod kind;
+pub mod layout;
+mod limits;
 mod manifest;
 mod media_type;
+#[cfg(feature = "oci-spec")]
 mod oci;
 mod platform;
 mod preference;
@@ -45,14 +58,22 @@ mod windows;
 mod wire;
 
 pub use self::{
+    builder::{IndexBuilder, ManifestBuilder},
     choice::{Choice, INDEX_DEPTH_MAX, INDEXES_MAX},
-    config::{CONFIG_BYTES_MAX, DiffId, History, ImageConfig},
+    config::{DiffId, Healthcheck, History, ImageConfig, RunConfig},
     descriptor::Descriptor,
-    detect::guess,
     error::{Error, JsonError},
-    manifest::{Child, DEPTH_MAX, ENTRIES_MAX, Kind, MANIFEST_BYTES_MAX, Manifest, Role, Skipped},
+    format::Format,
+    guess::guess,
+    kind::{Kind, Role},
+    limits::{CONFIG_BYTES_MAX, DEPTH_MAX, ENTRIES_MAX, MANIFEST_BYTES_MAX},
+    manifest::{Child, Manifest, Skipped, verify},
     media_type::MediaType,
     platform::Platform,
     preference::Preference,
     schema1::{Key, Schema1, Signature, Step},
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

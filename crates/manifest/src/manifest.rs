@@ -3,22 +3,12 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use longshore_reference::Digest;
+use longshore_reference::{Algorithm, Digest};
 
 use crate::{
-    Descriptor, Error, MediaType, Platform, Schema1, detect,
-    wire::{self, Entry, PlatformEntry},
+    Descriptor, Error, Kind, MANIFEST_BYTES_MAX, MediaType, Role, Schema1, guess,
+    wire::{self, Document, Entry},
 };
-
-/// Longest manifest that is read, in bytes: what registries accept and c/image reads.
-pub const MANIFEST_BYTES_MAX: usize = 4 * 1024 * 1024;
-
-/// Deepest nesting of lists and objects inside one document.
-pub const DEPTH_MAX: usize = 64;
-
-/// Most entries of one list or object inside a document. Entries with a digest each cannot be more
-/// in [`MANIFEST_BYTES_MAX`]; empty ones could, and would take hundreds of megabytes when read.
-pub const ENTRIES_MAX: usize = 50_000;
 
 /// A manifest of any kind, with the bytes it was decoded from.
 ///
@@ -51,27 +41,6 @@ pub struct Manifest {
     schema1: Option<Box<Schema1>>,
 }
 
-/// The four shapes a manifest has.
-///
-/// ```
-/// # use longshore_manifest::{Kind, Manifest};
-/// let empty = Manifest::decode(None, br#"{"manifests":[]}"#.as_slice().into())?;
-/// assert_eq!(empty.kind(), Kind::Index);
-/// # Ok::<(), longshore_manifest::Error>(())
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Kind {
-    /// A configuration and layers: schema 2 or OCI manifest (also of an artifact).
-    Image,
-    /// Manifests by platform: manifest list or OCI index.
-    Index,
-    /// Schema 1, signed or not.
-    Schema1,
-    /// OCI artifact manifest of the release candidates of image-spec 1.1: blobs only.
-    Artifact,
-}
-
 /// Content a document names, and as what.
 ///
 /// ```
@@ -87,29 +56,6 @@ pub struct Child {
     pub role: Role,
     /// The content.
     pub descriptor: Descriptor,
-}
-
-/// What content is to the document that names it.
-///
-/// ```
-/// # use longshore_manifest::Role;
-/// assert!(Role::ForeignLayer.is_blob());
-/// assert!(!Role::Subject.is_blob());
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[non_exhaustive]
-pub enum Role {
-    /// The configuration of an image.
-    Config,
-    /// A layer of an image, or a blob of an artifact.
-    Layer,
-    /// A layer the registry may lack; its URLs have it.
-    ForeignLayer,
-    /// An entry of an index: another manifest.
-    Manifest,
-    /// The manifest this one says something about. It exists without this one: a copy may go
-    /// there, an eviction must not.
-    Subject,
 }
 
 /// A descriptor that was left out of [`Manifest::children`] because its digest is unreadable.
@@ -152,30 +98,33 @@ impl Manifest {
                 bytes_max,
             });
         }
-        let document = wire::document(&bytes)?;
-        let media_type = media_type
-            .map(MediaType::from_content_type)
-            .filter(MediaType::is_manifest)
-            .or_else(|| detect::guess_document(&document))
-            .ok_or(Error::Undetermined)?;
-        detect::check(&document, &media_type)?;
+        let declared = media_type.map(MediaType::from_content_type);
+        let declared = declared.filter(MediaType::is_manifest);
+        if let Some(media_type) = declared.as_ref().filter(|declared| declared.is_schema1()) {
+            let schema1 = Schema1::decode(bytes.clone())?;
+            return Self::decode_schema1(media_type.clone(), bytes, schema1);
+        }
+        let document = match (wire::document(&bytes), &declared) {
+            (Ok(document), _) => document,
+            (Err(error), Some(_)) => return Err(error),
+            (Err(error), None) => {
+                let schema1 = guess::repeating_schema1(&bytes).ok_or(error)?;
+                return Self::decode_schema1(MediaType::Schema1Signed, bytes, schema1);
+            }
+        };
+        let media_type = declared.or_else(|| guess::guess_document(&document));
+        let media_type = media_type.ok_or(Error::Undetermined)?;
+        if media_type.is_schema1() {
+            let schema1 = Schema1::decode(bytes.clone())?;
+            return Self::decode_schema1(media_type, bytes, schema1);
+        }
+        guess::check(&document, &media_type)?;
 
         let mut found = Found::default();
         let kind = match media_type {
             MediaType::List | MediaType::OciIndex => {
                 found.list(Role::Manifest, document.manifests.as_deref());
                 Kind::Index
-            }
-            MediaType::Schema1 | MediaType::Schema1Signed => {
-                let schema1 = Schema1::decode(bytes.clone())?;
-                if media_type == MediaType::Schema1Signed && schema1.signatures().is_empty() {
-                    return Err(Error::Signed {
-                        reason: "missing signature key",
-                    });
-                }
-                found.children.extend(schema1.children());
-                found.schema1 = Some(Box::new(schema1));
-                Kind::Schema1
             }
             MediaType::OciArtifact => {
                 found.list(Role::Layer, document.blobs.as_deref());
@@ -187,23 +136,36 @@ impl Manifest {
                 Kind::Image
             }
         };
-        found.one(Role::Subject, document.subject.as_ref());
-        let artifact_type = document.artifact_type.some().map(MediaType::from);
-        let annotations = document.annotations.to_map();
-        let Found {
-            children,
-            skipped,
-            schema1,
-        } = found;
+        let decoded = found.finish(media_type, kind, &document);
+        Ok(Self { bytes, ..decoded })
+    }
+
+    /// A schema 1 manifest. Of a signed one, keys behind the payload have no meaning and may
+    /// repeat others; those of another type are refused all the same.
+    fn decode_schema1(
+        media_type: MediaType,
+        bytes: Bytes,
+        schema1: Schema1,
+    ) -> Result<Self, Error> {
+        guess::check_around(&bytes)?;
+        let document = wire::document(schema1.payload())?;
+        guess::check(&document, &media_type)?;
+        if media_type == MediaType::Schema1Signed && schema1.signatures().is_empty() {
+            return Err(Error::Signed {
+                reason: "missing signature key",
+            });
+        }
+        let mut found = Found::default();
+        found.children.extend(schema1.layers().map(|digest| Child {
+            role: Role::Layer,
+            descriptor: Descriptor::new(MediaType::Schema2LayerGzip, digest, None),
+        }));
+        let decoded = found.finish(media_type, Kind::Schema1, &document);
+        let schema1 = Some(Box::new(schema1));
         Ok(Self {
-            media_type,
-            kind,
-            children,
-            skipped,
-            artifact_type,
-            annotations,
-            schema1,
             bytes,
+            schema1,
+            ..decoded
         })
     }
 
@@ -229,10 +191,24 @@ impl Manifest {
     /// schema 1 of the payload, which leaves the signatures out.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        match &self.schema1 {
-            Some(schema1) => Digest::sha256(schema1.payload()),
-            None => Digest::sha256(&self.bytes),
-        }
+        self.digest_by(Algorithm::Sha256)
+    }
+
+    /// The same by another algorithm.
+    ///
+    /// ```
+    /// use longshore_manifest::Manifest;
+    /// use longshore_reference::{Algorithm, Digest};
+    ///
+    /// let manifest = Manifest::decode(None, br#"{"manifests":[]}"#.as_slice().into())?;
+    /// let digest = manifest.digest_by(Algorithm::Sha512);
+    /// assert_eq!(digest, Digest::of(Algorithm::Sha512, manifest.bytes()));
+    /// # Ok::<(), longshore_manifest::Error>(())
+    /// ```
+    #[must_use]
+    pub fn digest_by(&self, algorithm: Algorithm) -> Digest {
+        let schema1 = self.schema1.as_ref();
+        Digest::of(algorithm, schema1.map_or(&self.bytes, |s| s.payload()))
     }
 
     /// Everything the manifest names, in its order: configuration, layers (base first), manifests,
@@ -305,19 +281,34 @@ impl Manifest {
     }
 }
 
-impl Role {
-    /// Whether the content is a blob (at `/blobs/`), not a manifest (at `/manifests/`).
-    #[must_use]
-    pub fn is_blob(self) -> bool {
-        matches!(self, Self::Config | Self::Layer | Self::ForeignLayer)
-    }
+/// Whether `bytes`, as a registry sent them, are the manifest that `digest` names, computed in the
+/// digest's own algorithm: over the bytes or, for signed schema 1, over the payload.
+///
+/// Needs no media type. Bytes that cannot be read as a manifest are compared as they are.
+///
+/// ```
+/// use longshore_manifest::verify;
+/// use longshore_reference::{Algorithm, Digest};
+///
+/// let bytes = br#"{"schemaVersion":2,"manifests":[]}"#.as_slice().into();
+/// for algorithm in Algorithm::ALL {
+///     assert!(verify(&bytes, &Digest::of(algorithm, &bytes)));
+/// }
+/// assert!(!verify(&bytes, &Digest::sha256(b"another")));
+/// ```
+#[must_use]
+pub fn verify(bytes: &Bytes, digest: &Digest) -> bool {
+    let algorithm = digest.algorithm();
+    Digest::of(algorithm, bytes) == *digest
+        || guess(bytes) == Some(MediaType::Schema1Signed)
+            && Schema1::decode(bytes.clone())
+                .is_ok_and(|schema1| Digest::of(algorithm, schema1.payload()) == *digest)
 }
 
 #[derive(Default)]
 struct Found {
     children: Vec<Child>,
     skipped: Vec<Skipped>,
-    schema1: Option<Box<Schema1>>,
 }
 
 impl Found {
@@ -345,38 +336,28 @@ impl Found {
                 digest,
             });
         };
-        let descriptor = descriptor(entry, digest);
+        let descriptor = Descriptor::from_entry(entry, digest);
         let role = match role {
             Role::Layer if descriptor.media_type.is_foreign() => Role::ForeignLayer,
             role => role,
         };
         self.children.push(Child { role, descriptor });
     }
-}
 
-fn descriptor(entry: &Entry<'_>, digest: Digest) -> Descriptor {
-    let urls = entry.urls.as_deref().unwrap_or_default();
-    Descriptor {
-        media_type: MediaType::from(&*entry.media_type.0),
-        digest,
-        size: entry.size.0,
-        platform: entry.platform.as_ref().map(platform).map(Box::new),
-        urls: urls.iter().map(|url| (*url.0).into()).collect(),
-        annotations: entry.annotations.to_map(),
-        artifact_type: entry.artifact_type.some().map(MediaType::from),
-        data: entry.data.some().map(Box::from),
+    /// The manifest, still without its bytes.
+    fn finish(mut self, media_type: MediaType, kind: Kind, document: &Document<'_>) -> Manifest {
+        self.one(Role::Subject, document.subject.as_ref());
+        Manifest {
+            bytes: Bytes::new(),
+            media_type,
+            kind,
+            children: self.children,
+            skipped: self.skipped,
+            artifact_type: document.artifact_type.some().map(MediaType::from),
+            annotations: document.annotations.to_map(),
+            schema1: None,
+        }
     }
-}
-
-pub(crate) fn platform(entry: &PlatformEntry<'_>) -> Platform {
-    let features = entry.os_features.as_deref().unwrap_or_default();
-    let mut platform = Platform::new(&entry.os.0, &entry.architecture.0, &entry.variant.0);
-    platform.os_version = (*entry.os_version.0).to_owned();
-    platform.os_features = features
-        .iter()
-        .map(|feature| (*feature.0).to_owned())
-        .collect();
-    platform
 }
 
 #[cfg(test)]

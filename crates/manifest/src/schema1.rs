@@ -1,5 +1,6 @@
 //! Docker image manifest version 2, schema 1: what was served before 2016.
 
+mod base64_url;
 mod key;
 mod signature;
 #[cfg(feature = "signatures")]
@@ -14,7 +15,7 @@ use serde_json::value::RawValue;
 
 pub use self::{key::Key, signature::Signature};
 use crate::{
-    Child, Descriptor, Error, MediaType, Role,
+    Error,
     wire::{self, Number, Text},
 };
 
@@ -122,7 +123,8 @@ impl Schema1 {
         &self.payload
     }
 
-    /// The signatures, as they were found: not verified.
+    /// The signatures, as they were found: not verified. Anybody can take them out of a document,
+    /// and nothing tells then that there were any.
     #[must_use]
     pub fn signatures(&self) -> &[Signature] {
         &self.signatures
@@ -202,11 +204,9 @@ impl Schema1 {
         signature::sign(&self.payload, time, algorithm, jwk, signer)
     }
 
-    pub(crate) fn children(&self) -> impl Iterator<Item = Child> {
-        self.layers.iter().rev().map(|digest| Child {
-            role: Role::Layer,
-            descriptor: Descriptor::new(MediaType::Schema2LayerGzip, *digest, None),
-        })
+    /// The blobs, base first.
+    pub(crate) fn layers(&self) -> impl Iterator<Item = Digest> {
+        self.layers.iter().rev().copied()
     }
 }
 

@@ -5,13 +5,17 @@
 
 use std::{borrow::Cow, collections::BTreeMap, fmt, marker::PhantomData};
 
+use memchr::memchr2;
 use serde::{
     Deserialize, Deserializer,
     de::{IgnoredAny, MapAccess, SeqAccess, Visitor},
 };
 use serde_json::value::RawValue;
 
-use crate::{DEPTH_MAX, ENTRIES_MAX, Error};
+use crate::{
+    Error,
+    limits::{DEPTH_MAX, ENTRIES_MAX},
+};
 
 /// Lets structs be read from objects alone. What serde derives takes a list too, its items for
 /// the values of the keys in their order: a document no one else would understand.
@@ -124,6 +128,33 @@ pub(crate) struct PlatformEntry<'a> {
 
 from_objects!(Document<'a>, Entry<'a>, PlatformEntry<'a>);
 
+/// Which keys an object has; `null` is none. A key may be there twice.
+#[derive(Default)]
+pub(crate) struct Keys {
+    pub(crate) manifests: bool,
+    pub(crate) layers: bool,
+}
+
+impl<'de> Deserialize<'de> for Keys {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        object(deserializer)
+    }
+}
+
+impl<'de> FromMap<'de> for Keys {
+    fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+        let mut keys = Self::default();
+        while let Some((Text(key), value)) = map.next_entry::<Text<'de>, Option<IgnoredAny>>()? {
+            match &*key {
+                "manifests" => keys.manifests |= value.is_some(),
+                "layers" => keys.layers |= value.is_some(),
+                _ => {}
+            }
+        }
+        Ok(keys)
+    }
+}
+
 /// A string; empty when absent, `null` or of another type.
 #[derive(Default)]
 pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
@@ -199,6 +230,72 @@ impl<'de: 'a, 'a> Deserialize<'de> for StringMap<'a> {
             }
         }
         deserializer.deserialize_map(Pairs)
+    }
+}
+
+/// A list of strings, or one string alone, as in old images; items of another type are left out.
+#[derive(Default)]
+pub(crate) struct Words<'a>(pub(crate) Vec<Cow<'a, str>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Words<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List;
+        impl<'de> Visitor<'de> for List {
+            type Value = Words<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list of strings")
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Words::default())
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Words(vec![Cow::Borrowed(text)]))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Words(vec![Cow::Owned(text.to_owned())]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self::Value, A::Error> {
+                let mut words = Vec::new();
+                while let Some(item) = items.next_element()? {
+                    if let Scalar::Text(text) = item {
+                        words.push(text);
+                    }
+                }
+                Ok(Words(words))
+            }
+        }
+        deserializer.deserialize_any(List)
+    }
+}
+
+/// The keys of an object whose values say nothing; `null` has none.
+#[derive(Default)]
+pub(crate) struct Set<'a>(pub(crate) Vec<Cow<'a, str>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Set<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Names<'a>(Vec<Cow<'a, str>>);
+        impl<'de: 'a, 'a> FromMap<'de> for Names<'a> {
+            fn from_map<A: MapAccess<'de>>(mut map: A) -> Result<Self, A::Error> {
+                let mut names = Vec::new();
+                while let Some((Text(name), IgnoredAny)) = map.next_entry()? {
+                    names.push(name);
+                }
+                Ok(Self(names))
+            }
+        }
+        impl<'de: 'a, 'a> Deserialize<'de> for Names<'a> {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                object(deserializer)
+            }
+        }
+        let names = Option::<Names<'a>>::deserialize(deserializer)?;
+        Ok(Self(names.map(|names| names.0).unwrap_or_default()))
     }
 }
 
@@ -314,7 +411,7 @@ fn check_shape(bytes: &[u8]) -> Result<(), Error> {
 /// What follows a string that has begun; nothing if it does not end.
 fn after_string(mut left: &[u8]) -> &[u8] {
     loop {
-        let (skipped, escape) = match special(left) {
+        let (skipped, escape) = match memchr2(b'"', b'\\', left) {
             Some(at) => (at.saturating_add(1), left.get(at) == Some(&b'\\')),
             None => return &[],
         };
@@ -330,27 +427,6 @@ fn after_string(mut left: &[u8]) -> &[u8] {
     }
 }
 
-/// Where the first quote or backslash is. Most of a document is inside strings, so eight bytes
-/// are looked at in one step: a byte of `word ^ pattern` is zero where the two are equal, and
-/// taking one from every byte borrows into the high bit of the lowest zero byte.
-fn special(bytes: &[u8]) -> Option<usize> {
-    const ONES: u64 = u64::from_ne_bytes([1; 8]);
-    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
-    let zeros = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-    let (words, rest) = bytes.as_chunks::<8>();
-    for (place, word) in words.iter().enumerate() {
-        let word = u64::from_le_bytes(*word);
-        let found = zeros(word ^ u64::from_ne_bytes([b'"'; 8]))
-            | zeros(word ^ u64::from_ne_bytes([b'\\'; 8]));
-        if found != 0 {
-            let byte = usize::try_from(found.trailing_zeros() / 8).ok()?;
-            return Some(place * 8 + byte);
-        }
-    }
-    let at = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
-    Some(words.len() * 8 + at)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -358,14 +434,6 @@ mod tests {
     use super::*;
 
     proptest! {
-        #[test]
-        fn special_bytes_are_found(
-            bytes in prop::collection::vec(prop_oneof![any::<u8>(), Just(b'"'), Just(0x21), Just(0x5d)], 0..40),
-        ) {
-            let expected = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\'));
-            prop_assert_eq!(special(&bytes), expected);
-        }
-
         #[test]
         fn strings_hide_brackets(text in "[\\[\\]{}\"\\\\a-z]{0,40}", deep in 0_usize..80) {
             let string = serde_json::to_string(&text).unwrap();

@@ -80,3 +80,52 @@ fn refusals() {
         Err(Error::TooLarge { .. })
     ));
 }
+
+#[test]
+fn how_to_run_a_container() {
+    let json = br#"{"config":{"User":"1000:1000","ExposedPorts":{"80/tcp":{},"443/tcp":null},
+        "Env":["PATH=/bin",5,"A="],"Entrypoint":["/init"],"Cmd":"sh","Volumes":{"/data":{}},"WorkingDir":"/srv",
+        "Labels":{"b":"2","a":"1","c":3},"StopSignal":"SIGQUIT","OnBuild":null,"Healthcheck":{
+        "Test":["CMD-SHELL","true"],"Interval":1500000000,"Timeout":0,"StartPeriod":-1,"Retries":3}}}"#;
+    let config = ImageConfig::decode(json).unwrap();
+    let run = config.run();
+    let texts = |list: &[Box<str>]| list.join(" ");
+    assert_eq!(
+        (&*run.user, &*run.working_dir, &*run.stop_signal),
+        ("1000:1000", "/srv", "SIGQUIT")
+    );
+    assert_eq!(texts(&run.exposed_ports), "443/tcp 80/tcp");
+    assert_eq!(texts(&run.env), "PATH=/bin A=");
+    assert_eq!(
+        (texts(&run.entrypoint), texts(&run.cmd)),
+        ("/init".into(), "sh".into())
+    );
+    assert_eq!(texts(&run.volumes), "/data");
+    assert_eq!(run.labels.len(), 2);
+    assert_eq!((config.label("a"), config.label("A")), (Some("1"), None));
+    let healthcheck = run.healthcheck.as_ref().unwrap();
+    assert_eq!(healthcheck.interval.unwrap().as_millis(), 1500);
+    assert_eq!(
+        (healthcheck.timeout, healthcheck.start_period),
+        (None, None)
+    );
+    assert_eq!(healthcheck.retries, Some(3));
+}
+
+/// An empty `config`, `null` ones and lists that are `null`: Go writes all of them.
+#[test]
+fn nothing_said_about_running() {
+    let nulls = r#"{"config":{"ExposedPorts":null,"Env":null,"Cmd":null,"Volumes":null,"Labels":null,
+        "Entrypoint":null,"Healthcheck":null,"User":null}}"#;
+    for json in ["{}", r#"{"config":null}"#, r#"{"config":{}}"#, nulls] {
+        let config = ImageConfig::decode(json.as_bytes()).unwrap();
+        assert_eq!(*config.run(), RunConfig::default(), "{json}");
+    }
+    for json in [
+        r#"{"config":[]}"#,
+        r#"{"config":{"Cmd":{}}}"#,
+        r#"{"config":{"Labels":[]}}"#,
+    ] {
+        assert!(ImageConfig::decode(json.as_bytes()).is_err(), "{json}");
+    }
+}

@@ -1,4 +1,5 @@
 use super::*;
+use crate::{DEPTH_MAX, ENTRIES_MAX};
 
 const A: &str = "sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 const B: &str = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
@@ -255,4 +256,20 @@ fn a_list_is_never_an_object() {
         let read = crate::ImageConfig::decode(config.as_bytes());
         assert!(matches!(read, Err(Error::Json { .. })), "{config}");
     }
+}
+
+#[test]
+fn bytes_are_verified_in_the_algorithm_of_the_digest() {
+    let bytes = Bytes::from_static(br#"{"schemaVersion":2,"manifests":[]}"#);
+    let manifest = Manifest::decode(None, bytes.clone()).unwrap();
+    for algorithm in Algorithm::ALL {
+        let digest = Digest::of(algorithm, &bytes);
+        assert_eq!(manifest.digest_by(algorithm), digest);
+        assert!(verify(&bytes, &digest));
+        assert!(!verify(&bytes.slice(1..), &digest));
+    }
+    assert!(verify(
+        &Bytes::from_static(b"<html>"),
+        &Digest::sha256(b"<html>")
+    ));
 }

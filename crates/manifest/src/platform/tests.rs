@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::Error;
 
 #[test]
 fn normalised() {

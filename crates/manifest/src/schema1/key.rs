@@ -1,10 +1,11 @@
 //! Public keys of schema 1 signatures: from a JWK or an X.509 certificate.
 
 use base64::{Engine, prelude::BASE64_STANDARD};
+use data_encoding::BASE32_NOPAD;
 use longshore_reference::Digest;
 use serde::Deserialize;
 
-use super::signature::base64_url;
+use super::base64_url::base64_url;
 use crate::{
     Error,
     der::{self, BIT_STRING, INTEGER, OID, Reader, SEQUENCE},
@@ -45,21 +46,13 @@ impl Key {
     pub fn id(&self) -> String {
         let digest = Digest::sha256(&self.info);
         let bytes = digest.as_bytes().get(..30).unwrap_or_default();
+        let digits = BASE32_NOPAD.encode(bytes);
         let mut id = String::with_capacity(59);
-        for five in bytes.chunks(5) {
-            let bits = five
-                .iter()
-                .fold(0_u64, |bits, byte| (bits << 8) | u64::from(*byte));
-            for place in 0..8_u32 {
-                if place % 4 == 0 && !id.is_empty() {
-                    id.push(':');
-                }
-                let digit = (bits >> (35 - 5 * place)) & 31;
-                let digit = usize::try_from(digit)
-                    .ok()
-                    .and_then(|digit| BASE32.get(digit));
-                id.extend(digit.copied().map(char::from));
+        for (place, digit) in digits.chars().enumerate() {
+            if place % 4 == 0 && place > 0 {
+                id.push(':');
             }
+            id.push(digit);
         }
         id
     }
@@ -224,7 +217,6 @@ fn subject_public_key_info(certificate: &[u8]) -> Option<&[u8]> {
     parts.expect(SEQUENCE).map(|info| info.whole)
 }
 
-const BASE32: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
 /// 1.2.840.113549.1.1.1
 const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
 /// 1.2.840.10045.2.1

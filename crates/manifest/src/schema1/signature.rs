@@ -1,16 +1,11 @@
 //! Signed documents in libtrust's "pretty signature" form.
 
-use base64::{
-    Engine,
-    alphabet::URL_SAFE,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-    prelude::BASE64_URL_SAFE_NO_PAD,
-};
+use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, de::IgnoredAny};
 use serde_json::value::RawValue;
 
-use super::key::Key;
+use super::{base64_url::base64_url, key::Key};
 use crate::{
     Error, go_json,
     wire::{self, Number, Text},
@@ -201,13 +196,6 @@ pub(super) fn sign<E>(
     format(payload, &[signature]).map(Ok)
 }
 
-/// Decodes base64url; new lines and spaces inside are ignored, padding does not matter.
-pub(super) fn base64_url(part: &'static str, text: &str) -> Result<Vec<u8>, Error> {
-    let kept = |byte: &u8| !matches!(byte, b'\n' | b'\r' | b' ');
-    let text: Vec<u8> = text.bytes().filter(kept).collect();
-    LENIENT.decode(text).map_err(|_| Error::Base64 { part })
-}
-
 fn signed_bytes(protected: &str, payload: &[u8]) -> Vec<u8> {
     format!("{protected}.{}", BASE64_URL_SAFE_NO_PAD.encode(payload)).into_bytes()
 }
@@ -300,10 +288,3 @@ impl Block<'_> {
 
 /// How many signatures are read; real documents have one.
 const SIGNATURES_MAX: usize = 64;
-
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &URL_SAFE,
-    GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true),
-);

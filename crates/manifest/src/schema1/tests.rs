@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::{Manifest, MediaType, guess, verify};
 
 const EMPTY_TAR: &str = "sha256:a3ed95caeb02ffe68cdd9fd84406680ae93d633cb16422d00e8a7c22955b46d4";
 
@@ -147,6 +148,58 @@ fn a_signed_document_gives_its_payload_back() {
         (read.name(), read.payload().as_ref()),
         ("a/b", text.as_bytes())
     );
+}
+
+/// Only what is signed has a meaning, so what repeats it behind the payload does no harm.
+#[test]
+fn keys_repeated_behind_the_payload_do_not_matter() {
+    let text = document(&[('a', "", "")]);
+    let payload = decode(&text).unwrap();
+    let signed = sign(&payload);
+    let keys = r#""name": "x", "name": 5, "fsLayers": null, "schemaVersion": 2, "signatures""#;
+    let repeating = signed.replace("\"signatures\"", keys);
+    let digest = Digest::sha256(payload.payload());
+    let types = [
+        None,
+        Some("application/json"),
+        Some(MediaType::Schema1.as_str()),
+        Some(MediaType::Schema1Signed.as_str()),
+    ];
+    for media_type in types {
+        for document in [&signed, &repeating] {
+            let bytes = Bytes::from(document.clone());
+            let manifest = Manifest::decode(media_type, bytes.clone()).unwrap();
+            let schema1 = manifest.schema1().unwrap();
+            assert_eq!((schema1.name(), schema1.steps().unwrap().len()), ("a/b", 1));
+            assert_eq!(manifest.digest(), digest);
+            assert!(verify(&bytes, &digest) && verify(&bytes, &Digest::sha256(&bytes)));
+            assert_eq!(guess(&bytes), Some(MediaType::Schema1Signed));
+        }
+    }
+    // Not signed, a repeated key is still one that readers disagree about; and a key of another
+    // type of manifest is refused wherever it stands.
+    let unsigned = text.replace("\"tag\"", "\"name\": \"x\", \"tag\"");
+    let inside = sign(&decode(&text).unwrap()).replace("\"tag\"", "\"name\": 1, \"tag\"");
+    let other = signed.replace("\"signatures\"", "\"layers\": [], \"signatures\"");
+    for document in [unsigned, inside, other] {
+        for media_type in [None, Some(MediaType::Schema1Signed.as_str())] {
+            assert!(
+                Manifest::decode(media_type, document.clone().into()).is_err(),
+                "{document}"
+            );
+        }
+    }
+}
+
+/// The signatures say nothing about whether there were any: this is no protection.
+#[test]
+fn a_removed_signature_passes() {
+    let payload = decode(&document(&[('a', "", "")])).unwrap();
+    let signed = decode(&sign(&payload)).unwrap();
+    let removed = decode(str::from_utf8(signed.payload()).unwrap()).unwrap();
+    assert!(removed.signatures().is_empty() && !signed.signatures().is_empty());
+    #[cfg(feature = "signatures")]
+    assert!(removed.verify().unwrap().is_empty());
 }
 
 #[test]

@@ -12,9 +12,10 @@ impl Schema1 {
     /// Verifies every signature (ES256, ES384, ES512, RS256, RS384, RS512) and returns the keys
     /// they were made with, in the order of the document; none for a document without signatures.
     ///
-    /// Whether the keys are to be trusted is not known here, nor are certificates checked: a good
-    /// signature by an unknown key says only that the payload was not changed since. Docker's own
-    /// client never verified them.
+    /// This detects damage, no more: a document whose signatures were removed passes, as does one
+    /// that somebody else signed anew. Keys are not looked up anywhere and certificates are not
+    /// checked. What a pull can rely on is the digest it asked for. Docker's own client never
+    /// verified signatures.
     ///
     /// # Errors
     /// The first signature that is not good, or has no readable key. RSA keys under 2,048 bits
