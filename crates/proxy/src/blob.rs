@@ -3,7 +3,7 @@
 use http::header::{CONTENT_RANGE, CONTENT_TYPE, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use longshore_reference::Canonical;
-use longshore_store::{Blob, Outcome, Refusal};
+use longshore_store::{Blob, BlobRange, Error as Refused, Outcome, Refusal};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::body::Body;
@@ -53,10 +53,14 @@ impl Proxy {
         let id = asked.at.upstream;
         let request = self.request(id, canonical.clone())?;
         let deadline = Instant::now() + request.policy.answer_within;
-        let from_start = range.is_none_or(|range| range.start() == Some(0));
-        let opening = self.0.store.blob(&request, from_start);
-        let blob = timeout_at(deadline, opening).await.map_err(timed_out)??;
-        let part = Part::of(range, blob.size())?;
+        let first = range.map_or(BlobRange::All, Range::first);
+        let opening = self.0.store.blob(&request, first);
+        let opened = timeout_at(deadline, opening).await.map_err(timed_out)?;
+        let blob = opened.map_err(|error| match error {
+            Refused::PastEnd { size } => Error::Unsatisfiable { size },
+            other => other.into(),
+        })?;
+        let part = Part::of(range, &blob)?;
         // A client that got headers does not go to its next host: they wait for what follows them, but not for ever.
         if let Ok(ready) = timeout_at(deadline, blob.ready(part.start())).await {
             ready?;
@@ -88,10 +92,14 @@ enum Part {
 
 impl Part {
     /// Without a size no range can be told: a full answer is always right.
-    fn of(range: Option<&Range>, size: Option<u64>) -> Result<Self, Error> {
-        let (Some(range), Some(size)) = (range, size) else {
+    fn of(range: Option<&Range>, blob: &Blob) -> Result<Self, Error> {
+        let (Some(range), Some(size)) = (range, blob.size()) else {
             return Ok(Self::Whole);
         };
+        // Each part would be a download of its own.
+        if range.parts() > 1 && blob.outcome() == Outcome::Bypass {
+            return Ok(Self::Whole);
+        }
         match range.resolve(size) {
             Resolved::Whole => Ok(Self::Whole),
             Resolved::One(span) => Ok(Self::Span(span, size)),

@@ -12,7 +12,8 @@ use longshore_manifest::v1::{Ancestry, ImageId};
 use longshore_manifest::{Manifest, MediaType};
 use longshore_reference::{Canonical, Digest, Named, Reference};
 use longshore_store::{
-    BlobAsk, Cause, Check, Error, Fetched, Held, Origin, Refusal, Remote, Request, Source, Store,
+    BlobAsk, BlobRange, Cause, Check, Error, Fetched, Held, Origin, Refusal, Remote, Request,
+    Source, Store,
 };
 
 use crate::upstreams::Upstream;
@@ -85,6 +86,7 @@ impl Remote for Converter {
             let range = whole.slice(at(ask.start).min(end)..end);
             Ok(Source {
                 size: Some(whole.len() as u64),
+                whole: false,
                 chunks: stream::iter([Ok(range)]).boxed(),
                 distrust: Box::new(|| {}),
             })
@@ -230,7 +232,7 @@ impl Converter {
         let policy = Arc::clone(self.upstream.policy());
         let (store, canonical) = (self.store.clone(), Canonical::new(named, digest));
         let request = Request::new(canonical, policy, Arc::new(self));
-        let blob = store.blob(&request, true).await?;
+        let blob = store.blob(&request, BlobRange::All).await?;
         let mut reader = blob.read(0, None);
         let (mut unpacking, mut size) = (Unpacking::default(), 0);
         while let Some(chunk) = reader.chunk().await? {

@@ -111,11 +111,7 @@ pub(crate) fn told(error: &Error, kind: Kind, limited: RateLimitStatus) -> Told 
             }
         }
         Error::Store(error) => of_store(error, kind, limited),
-        Error::Unsatisfiable { .. } => plain(
-            StatusCode::RANGE_NOT_SATISFIABLE,
-            "UNSUPPORTED",
-            "range not satisfiable",
-        ),
+        Error::Unsatisfiable { .. } => unsatisfiable(),
         Error::Ranges(_) => plain(StatusCode::BAD_REQUEST, "UNSUPPORTED", "too many ranges"),
         Error::NoReferrers => plain(
             StatusCode::NOT_FOUND,
@@ -150,6 +146,7 @@ fn of_store(error: &Stored, kind: Kind, limited: RateLimitStatus) -> Told {
             "UNAVAILABLE",
             "upstream sent wrong content a moment ago: start again from the first byte",
         ),
+        Stored::PastEnd { .. } => unsatisfiable(),
         Stored::Busy => busy("too many downloads at once"),
         Stored::Converting => busy("the image is being converted"),
         Stored::GivenUp => busy("the download was given up"),
@@ -161,6 +158,14 @@ fn of_store(error: &Stored, kind: Kind, limited: RateLimitStatus) -> Told {
         | Stored::SpoolInStore { .. }
         | Stored::Url { .. } => busy("the store of this mirror cannot be used"),
     }
+}
+
+fn unsatisfiable() -> Told {
+    plain(
+        StatusCode::RANGE_NOT_SATISFIABLE,
+        "UNSUPPORTED",
+        "range not satisfiable",
+    )
 }
 
 fn of_refusal(refusal: &Refusal, kind: Kind, limited: RateLimitStatus) -> Told {

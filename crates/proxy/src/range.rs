@@ -6,6 +6,8 @@ mod tests;
 
 pub use multipart::Multipart;
 
+use longshore_store::BlobRange;
+
 /// The most ranges one request may ask for. More are refused with 400, which makes the partial pulls of the Podman
 /// family merge their ranges and ask again.
 pub const PARTS_MAX: usize = 64;
@@ -86,7 +88,8 @@ impl Range {
     }
 
     /// What these ranges are in content of `size` bytes. Empty content is always [`Resolved::Whole`]: clients that
-    /// send `bytes=0-` with everything would take a 416 for a failure.
+    /// send `bytes=0-` with everything would take a 416 for a failure. So are several ranges that together are longer
+    /// than the content (RFC 9110 §14.2).
     #[must_use]
     pub fn resolve(&self, size: u64) -> Resolved {
         if size == 0 {
@@ -102,20 +105,28 @@ impl Range {
             .chain(&self.more)
             .filter_map(|part| part.resolve(size))
             .collect();
+        let asked = spans
+            .iter()
+            .fold(0, |sum: u64, span| sum.saturating_add(span.len()));
         if spans.is_empty() {
             Resolved::Unsatisfiable
+        } else if asked > size {
+            // More than the content itself: a range may be ignored, and bytes are not sent twice.
+            Resolved::Whole
         } else {
             Resolved::Many(spans)
         }
     }
 
-    /// Where the first range starts, unless it counts from the end. A range that starts past 0 is what a client sends
-    /// that goes on with a body it has the head of.
+    /// The first range: its first byte and the one after its last, or how many of the last bytes it asks for.
     #[must_use]
-    pub fn start(&self) -> Option<u64> {
+    pub fn first(&self) -> BlobRange {
         match self.first {
-            Part::From { first, .. } => Some(first),
-            Part::Suffix(_) => None,
+            Part::From { first, last } => BlobRange::From {
+                start: first,
+                end: last.map(|last| last.saturating_add(1)),
+            },
+            Part::Suffix(length) => BlobRange::Last(length),
         }
     }
 

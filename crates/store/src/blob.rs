@@ -1,25 +1,29 @@
 //! A blob: held, on its way, or to be had. The store alone decides: hit, lead or join.
 
 use std::fs::File;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use longshore_reference::Canonical;
+use tokio_util::task::TaskTracker;
 
-use crate::error::Error;
-use crate::fill::{Follower, Job};
-use crate::fills::Place;
+use crate::error::{Error, Refusal};
+use crate::fill::engine::Engine;
+use crate::fill::list::Place;
+use crate::fill::progress::Progress;
+use crate::fill::sources::Salvage;
+use crate::fill::transfer::is_empty_digest;
+use crate::fill::{Follower, Want};
 use crate::freshness::{Policy, remembered_for};
 use crate::kept::Found;
 use crate::outcome::Outcome;
 use crate::passing::Passing;
-use crate::progress::Progress;
 use crate::reader::BlobReader;
 use crate::records::ContentRecord;
 use crate::remote::{BlobAsk, Source};
 use crate::request::Request;
 use crate::store::{Event, Inner, Question, Store};
-use crate::supply::Salvage;
 
 /// How often a request joins fills that other repositories lead and that fail, before its client has to come again.
 const ENTERED_MAX: usize = 8;
@@ -32,6 +36,24 @@ pub struct Blob {
     pub(crate) held: HeldBlob,
     size: Option<u64>,
     outcome: Outcome,
+    /// Keeps what was wanted first on its way until readers want more.
+    _want: Option<Want>,
+}
+
+/// The bytes that a request wants first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlobRange {
+    /// All of the blob, from its start.
+    All,
+    /// From a byte on.
+    From {
+        /// The first byte.
+        start: u64,
+        /// The byte after the last one; `None` for the end of the blob.
+        end: Option<u64>,
+    },
+    /// So many of the last bytes.
+    Last(u64),
 }
 
 /// Where the bytes are.
@@ -83,12 +105,21 @@ impl std::fmt::Debug for Blob {
     }
 }
 
+/// A fill whose headers can be answered.
+struct Entered {
+    follower: Follower,
+    /// This request started it.
+    leads: bool,
+    progress: Progress,
+    want: Option<Want>,
+}
+
 impl Store {
     /// A blob of a repository, from what is held or from upstream; returns when headers can be answered.
     ///
     /// However many ask, every byte comes from upstream once; the work goes on when this future is dropped, so that
-    /// the caller may put any deadline around it. `from_start` says that the client wants the first byte: for 30 s after
-    /// wrong bytes only such a request is answered.
+    /// the caller may put any deadline around it. `range` is what the client wants first: where that is far from what lands,
+    /// it comes over a connection of its own. For 30 s after wrong bytes only requests from the start are answered.
     ///
     /// # Errors
     /// [`Error::Refused`] when upstream refuses, [`Error::Mismatch`] when a small blob came wrong, [`Error::Distrusted`],
@@ -96,26 +127,27 @@ impl Store {
     pub async fn blob(
         &self,
         request: &Request<Canonical>,
-        from_start: bool,
+        range: BlobRange,
     ) -> Result<Blob, Error> {
         let (store, canonical) = (&self.0, &request.target);
         let digest = canonical.digest();
-        if !from_start && store.distrusts(&digest) {
+        if !range.is_from_start() && store.distrusts(&digest) {
             return Err(Error::Distrusted { digest });
         }
         let known = store.records.content(canonical).await;
-        let blob = |held, size, outcome| Blob {
+        let blob = |held, size, outcome, want| Blob {
             store: Arc::clone(store),
             request: request.clone(),
             known: known.clone(),
             held,
             size,
             outcome,
+            _want: want,
         };
         let salvage = match store.look_up(canonical, known.as_deref()).await? {
             Found::Whole(file, size) => {
                 let outcome = store.confirm(request, known.as_deref()).await?;
-                return Ok(blob(HeldBlob::Kept(file, size), Some(size), outcome));
+                return Ok(blob(HeldBlob::Kept(file, size), Some(size), outcome, None));
             }
             Found::Damaged(file, len) => {
                 store.quarantine(digest, len).await;
@@ -126,21 +158,42 @@ impl Store {
         if let Some(Err(error)) = store.remembered(&Question::Blob(canonical.clone())) {
             return Err(error);
         }
-        match store.enter(request, known.as_ref(), salvage).await {
-            Ok((follower, leads, Progress { size, kept, .. })) => {
+        store.satisfiable(request, known.as_deref(), range).await?;
+        let wanted = range.resolve(known.as_ref().and_then(|known| known.size));
+        match store.enter(request, known.as_ref(), salvage, wanted).await {
+            Ok(Entered {
+                follower,
+                leads,
+                progress,
+                want,
+            }) => {
+                let Progress {
+                    size, kept, landed, ..
+                } = progress;
+                // While the source does not say how long the blob is, a descriptor may.
+                let claimed = known.as_ref().and_then(|known| known.size);
+                let claimed = claimed.filter(|claimed| {
+                    landed.end() <= *claimed && (*claimed > 0 || is_empty_digest(digest))
+                });
+                let size = size.or(claimed);
                 let outcome = match (leads, kept) {
                     (true, true) if known.is_none() => Outcome::Revalidated,
                     (true, true) => Outcome::Hit,
                     (true, false) => Outcome::Miss,
                     (false, _) => Outcome::Joined,
                 };
-                Ok(blob(HeldBlob::Landing(follower), size, outcome))
+                Ok(blob(HeldBlob::Landing(follower), size, outcome, want))
             }
             Err(Error::NoRoom { .. }) => {
                 let mut passing = store.pass(request, known.as_deref()).await?;
                 let size = passing.answerable().await?;
                 let passing = Arc::new(Mutex::new(Some(Box::new(passing))));
-                Ok(blob(HeldBlob::Passing(passing), size, Outcome::Bypass))
+                Ok(blob(
+                    HeldBlob::Passing(passing),
+                    size,
+                    Outcome::Bypass,
+                    None,
+                ))
             }
             Err(error) => Err(error),
         }
@@ -179,7 +232,11 @@ impl Store {
             .ask_has(request)
             .await
             .inspect_err(|error| store.remember_refusal(request, error))?;
-        Ok((size.or_else(|| known.as_ref()?.size), Outcome::Miss))
+        let size = size.or_else(|| known.as_ref()?.size);
+        if size == Some(0) && !is_empty_digest(canonical.digest()) {
+            return Err(no_bytes().into());
+        }
+        Ok((size, Outcome::Miss))
     }
 }
 
@@ -192,18 +249,28 @@ impl Inner {
         request: &Request<Canonical>,
         known: Option<&Arc<ContentRecord>>,
         salvage: Option<Salvage>,
-    ) -> Result<(Follower, bool, Progress), Error> {
+        wanted: Range<u64>,
+    ) -> Result<Entered, Error> {
         let canonical = &request.target;
+        let claimed = known.and_then(|known| known.size);
         let mut confirmed = known.is_some();
         for _ in 0..ENTERED_MAX {
-            let (follower, leads) = self.fill(request, known, salvage.clone());
+            let (follower, leads, want) =
+                self.fill(request, known, salvage.clone(), wanted.clone());
             let elsewhere = follower.fill().canonical.named() != canonical.named();
             if elsewhere && !confirmed {
                 self.confirm(request, known.map(|known| &**known)).await?;
                 confirmed = true;
             }
-            match follower.answerable().await {
-                Ok(progress) => return Ok((follower, leads, progress)),
+            match follower.answerable(claimed).await {
+                Ok(progress) => {
+                    return Ok(Entered {
+                        follower,
+                        leads,
+                        progress,
+                        want,
+                    });
+                }
                 Err(error @ (Error::Refused(_) | Error::Mismatch { .. })) if elsewhere => {
                     let digest = canonical.digest();
                     tracing::info!(%digest, error = &error as &dyn std::error::Error, "another repository's fill failed, entering again");
@@ -217,26 +284,59 @@ impl Inner {
         Err(Error::GivenUp)
     }
 
+    /// Refuses a range that starts past the end, before anything is fetched for it. A size that is only claimed is
+    /// confirmed first.
+    async fn satisfiable(
+        self: &Arc<Self>,
+        request: &Request<Canonical>,
+        known: Option<&ContentRecord>,
+        range: BlobRange,
+    ) -> Result<(), Error> {
+        let past_end = |size: Option<u64>| {
+            let BlobRange::From { start, .. } = range else {
+                return None;
+            };
+            size.filter(|size| start >= *size && start > 0)
+        };
+        let Some(size) = past_end(known.and_then(|known| known.size)) else {
+            return Ok(());
+        };
+        if known.is_some_and(|known| known.verified) {
+            return Err(Error::PastEnd { size });
+        }
+        match past_end(self.ask_has(request).await?) {
+            Some(size) if size > 0 => Err(Error::PastEnd { size }),
+            _ => Ok(()),
+        }
+    }
+
     /// Joins the fill of a digest or starts it.
     pub(crate) fn fill(
         self: &Arc<Self>,
         request: &Request<Canonical>,
         known: Option<&Arc<ContentRecord>>,
         salvage: Option<Salvage>,
-    ) -> (Follower, bool) {
+        wanted: Range<u64>,
+    ) -> (Follower, bool, Option<Want>) {
         match self.fills.enter(&request.target) {
-            Place::Joins(follower) => (follower, false),
+            Place::Joins(follower) => {
+                let want = follower.want(wanted);
+                (follower, false, want)
+            }
             Place::Leads(follower) => {
-                let job = Job {
+                let want = follower.want(wanted);
+                let engine = Engine {
                     store: Arc::clone(self),
                     fill: Arc::clone(follower.fill()),
                     request: request.clone(),
                     known: known.cloned(),
                     salvage,
                     permit_within: permit_within(&request.policy),
+                    tracker: TaskTracker::new(),
+                    ingest: Mutex::default(),
                 };
-                self.tracker.spawn(job.run());
-                (follower, true)
+                self.tracker.spawn(engine.run());
+                (follower, true, want)
             }
         }
     }
@@ -248,7 +348,11 @@ impl Inner {
         known: Option<&ContentRecord>,
     ) -> Result<Passing, Error> {
         let canonical = &request.target;
-        let size = known.and_then(|known| known.size);
+        let permit = self.fills.bypass(permit_within(&request.policy)).await?;
+        // What a descriptor claims is no reason to refuse right bytes.
+        let size = known
+            .filter(|known| known.verified)
+            .and_then(|known| known.size);
         let ask = BlobAsk {
             size,
             origin: known.and_then(|known| known.origin.as_ref()),
@@ -263,12 +367,9 @@ impl Inner {
                 named: wrong.named(),
             });
         });
-        let size = size.or(source.size);
-        Ok(Passing::new(
-            canonical.digest(),
-            Source { distrust, ..source },
-            size,
-        ))
+        let size = source.size.or(size);
+        let source = Source { distrust, ..source };
+        Ok(Passing::new(canonical.digest(), source, size).holding(permit))
     }
 
     /// Makes sure that the repository has the blob: content that is held for another one is only asked after.
@@ -317,6 +418,30 @@ impl Inner {
             let question = Question::Blob(request.target.clone());
             self.remember(question, Err(error.clone()), time);
         }
+    }
+}
+
+impl BlobRange {
+    /// Whether the first byte is wanted.
+    fn is_from_start(self) -> bool {
+        matches!(self, Self::All | Self::From { start: 0, .. })
+    }
+
+    /// The bytes, as far as they can be told: the last ones only where the size is known.
+    fn resolve(self, size: Option<u64>) -> Range<u64> {
+        match self {
+            Self::All => 0..u64::MAX,
+            Self::From { start, end } => start..end.unwrap_or(u64::MAX),
+            Self::Last(len) => size.map_or(0, |size| size.saturating_sub(len))..u64::MAX,
+        }
+    }
+}
+
+/// An upstream that says that content has no bytes although only the empty digest has none.
+fn no_bytes() -> Refusal {
+    let cause = std::io::Error::other("no bytes for a digest that has some");
+    Refusal::Misbehaved {
+        cause: Arc::new(cause),
     }
 }
 

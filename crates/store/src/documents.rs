@@ -8,10 +8,10 @@ use longshore_reference::{Canonical, Digest, Named};
 
 use crate::error::Error;
 use crate::fill::Follower;
+use crate::fill::progress::Phase;
 use crate::ingest::Ingest;
 use crate::manifest::{Held, misbehaved};
 use crate::outcome::Outcome;
-use crate::progress::Phase;
 use crate::records::ContentRecord;
 use crate::remote::Fetched;
 use crate::store::Inner;
@@ -61,10 +61,7 @@ impl Inner {
             if tier.open_blob(&digest)?.is_some() {
                 return Ok(None);
             }
-            let mut ingest = Ingest::start(tier, digest)?;
-            ingest.append(&bytes)?;
-            ingest.hash(&[bytes]);
-            ingest.commit().map(Some)
+            Ingest::put(tier, digest, bytes).map(Some)
         });
         if let Some(size) = kept.await? {
             self.committed(digest, size);

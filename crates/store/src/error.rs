@@ -87,6 +87,12 @@ pub enum Error {
         /// What was asked for.
         digest: Digest,
     },
+    /// A range starts where the content has ended.
+    #[error("the content has no more than {size} bytes")]
+    PastEnd {
+        /// Bytes of the content.
+        size: u64,
+    },
     /// As many fills as are allowed are in flight.
     #[error("too many fills in flight")]
     Busy,

@@ -1,25 +1,28 @@
-//! One fill: a task of its own that brings a blob's bytes here once, whoever reads them and however fast.
+//! A fill: a task of its own that brings a blob's bytes here once, whoever reads them and however fast.
 
-use std::fs::File;
-use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+pub(crate) mod engine;
+mod extents;
+mod front;
+mod growth;
+mod lane;
+pub(crate) mod list;
+mod plan;
+pub(crate) mod progress;
+pub(crate) mod sources;
+pub(crate) mod transfer;
 
-use futures_util::StreamExt;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use longshore_reference::{Canonical, Digest};
-use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
-use crate::ingest::Ingest;
-use crate::progress::{Phase, Progress};
-use crate::records::ContentRecord;
-use crate::request::Request;
-use crate::store::{Event, Inner};
-use crate::supply::{Chunks, Ended, Salvage, Supply, next_batch};
+use crate::fill::plan::WINDOW;
+use crate::fill::progress::{Phase, Progress};
 
 /// A fill as its readers and the list of fills see it.
 #[derive(Debug)]
@@ -29,12 +32,32 @@ pub(crate) struct Fill {
     pub(crate) progress: watch::Sender<Progress>,
     pub(crate) started: Instant,
     pub(crate) cancel: CancellationToken,
+    /// Cancelled when the task has ended and its room on disk is free, or taken for good.
+    pub(crate) released: CancellationToken,
     readers: AtomicUsize,
+    /// Somebody got bytes of it.
+    read: AtomicBool,
+    wants: Mutex<Wants>,
+    wanted: Notify,
+}
+
+/// What readers wait for far ahead of what lands, those that came first in front.
+#[derive(Debug, Default)]
+struct Wants {
+    list: Vec<(u64, Range<u64>)>,
+    next: u64,
 }
 
 /// A reader's hold on a fill: while there is none, the fill is the first to be given up.
 #[derive(Debug)]
 pub(crate) struct Follower(Arc<Fill>);
+
+/// Bytes that a reader waits for, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Want {
+    fill: Arc<Fill>,
+    id: u64,
+}
 
 impl Fill {
     pub(crate) fn new(canonical: Canonical) -> Arc<Self> {
@@ -43,7 +66,11 @@ impl Fill {
             progress: watch::Sender::new(Progress::new()),
             started: Instant::now(),
             cancel: CancellationToken::new(),
+            released: CancellationToken::new(),
             readers: AtomicUsize::new(0),
+            read: AtomicBool::new(false),
+            wants: Mutex::default(),
+            wanted: Notify::new(),
         })
     }
 
@@ -59,6 +86,35 @@ impl Fill {
     pub(crate) fn digest(&self) -> Digest {
         self.canonical.digest()
     }
+
+    /// Whether a request may still join it: it was not given up, or has all it needs.
+    pub(crate) fn can_be_joined(&self) -> bool {
+        !self.cancel.is_cancelled() || matches!(self.progress.borrow().phase, Phase::Verified)
+    }
+
+    /// Bytes of it are about to be given out.
+    pub(crate) fn mark_read(&self) {
+        self.read.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn was_read(&self) -> bool {
+        self.read.load(Ordering::Relaxed)
+    }
+
+    /// What readers wait for.
+    fn wants(&self) -> Vec<Range<u64>> {
+        let wants = self.wants_locked();
+        wants.list.iter().map(|(_, range)| range.clone()).collect()
+    }
+
+    /// Waits until a reader wants something new.
+    async fn wanted(&self) {
+        self.wanted.notified().await;
+    }
+
+    fn wants_locked(&self) -> MutexGuard<'_, Wants> {
+        self.wants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Follower {
@@ -66,9 +122,35 @@ impl Follower {
         &self.0
     }
 
+    /// Asks for bytes that are further ahead than a reader waits for; `None` where they come soon enough.
+    pub(crate) fn want(&self, range: Range<u64>) -> Option<Want> {
+        let landed = self.0.progress.borrow().landed.end_from(0);
+        if range.start <= landed.saturating_add(WINDOW) {
+            return None;
+        }
+        let mut wants = self.0.wants_locked();
+        let id = wants.next;
+        wants.next += 1;
+        wants.list.push((id, range));
+        drop(wants);
+        self.0.wanted.notify_one();
+        Some(Want {
+            fill: Arc::clone(&self.0),
+            id,
+        })
+    }
+
     /// Waits until headers can be answered. Returns what is known then.
-    pub(crate) async fn answerable(&self) -> Result<Progress, Error> {
-        self.wait_for(Progress::answerable).await
+    ///
+    /// Where a descriptor claims another size than the source, one of them is wrong: nothing is answered before the
+    /// digest decides.
+    pub(crate) async fn answerable(&self, claimed: Option<u64>) -> Result<Progress, Error> {
+        let doubtful = |progress: &Progress| {
+            let size = progress.size.zip(claimed);
+            size.is_some_and(|(size, claimed)| size != claimed)
+        };
+        self.wait_for(|progress| progress.ended() || (progress.answerable() && !doubtful(progress)))
+            .await
     }
 
     /// Waits until the byte at this position can be read, or there is none.
@@ -104,255 +186,11 @@ impl Drop for Follower {
     }
 }
 
-/// What a fill works with.
-pub(crate) struct Job {
-    pub(crate) store: Arc<Inner>,
-    pub(crate) fill: Arc<Fill>,
-    pub(crate) request: Request<Canonical>,
-    /// What was known of the blob when it was asked for.
-    pub(crate) known: Option<Arc<ContentRecord>>,
-    pub(crate) salvage: Option<Salvage>,
-    pub(crate) permit_within: Duration,
-}
-
-/// Verified bytes that are not kept yet.
-struct Landed {
-    ingest: Ingest,
-    permit: OwnedSemaphorePermit,
-}
-
-/// Takes the fill off the list however its task ends, and never leaves its readers waiting.
-struct Ending {
-    store: Arc<Inner>,
-    fill: Arc<Fill>,
-}
-
-impl Ending {
-    fn failed(&self, error: Error) {
-        let (digest, repository) = (self.fill.digest(), self.fill.canonical.named());
-        tracing::warn!(%digest, %repository, error = &error as &dyn std::error::Error, "fill failed");
-        // First off the list: whoever hears of the failure and asks again starts anew.
-        self.store.fills.forget(&self.fill);
-        self.fill
-            .progress
-            .send_modify(|progress| progress.phase = Phase::Failed(error));
-    }
-}
-
-impl Drop for Ending {
+impl Drop for Want {
     fn drop(&mut self) {
-        let ended = self.fill.progress.borrow().ended();
-        if !ended {
-            self.failed(Error::GivenUp);
-        }
-        self.store.fills.forget(&self.fill);
-        let whole = matches!(self.fill.progress.borrow().phase, Phase::Verified);
-        self.store.tell(&Event::FillEnded {
-            seconds: self.fill.started.elapsed(),
-            whole,
-        });
-    }
-}
-
-impl Job {
-    /// Runs the fill to its end and tells its readers.
-    pub(crate) async fn run(self) {
-        let ending = Ending {
-            store: Arc::clone(&self.store),
-            fill: Arc::clone(&self.fill),
-        };
-        let ended = tokio::select! {
-            ended = self.fill() => ended,
-            () = self.fill.cancel.cancelled() => Err(Error::GivenUp),
-        };
-        match ended {
-            // From here on readers have what they need, and nothing gives the fill up.
-            Ok(Some(landed)) => self.keep(landed).await,
-            Ok(None) => {}
-            Err(error) => ending.failed(error),
-        }
-    }
-
-    async fn fill(&self) -> Result<Option<Landed>, Error> {
-        let permit = self.store.fills.permit(self.permit_within).await?;
-        let digest = self.fill.digest();
-        // A fill of this digest may have been committed between the look-up and this one's start.
-        if let Some((file, size)) = self.store.open_local(&digest).await? {
-            self.confirm().await?;
-            self.publish_kept(Arc::new(file), size);
-            return Ok(None);
-        }
-        let (supply, source_size, chunks) = self.first_supply().await?;
-        let size = self.known_size().or(source_size);
-        let ingest = self.start(size).await?;
-        self.fill.progress.send_modify(|progress| {
-            progress.phase = Phase::Landing;
-            progress.size = size;
-            progress.kept = !matches!(supply, Supply::Upstream { .. });
-            progress.file = Some(ingest.file());
-        });
-        let ingest = self.land(ingest, supply, chunks, size).await?;
-        let len = ingest.len();
-        self.fill.progress.send_modify(|progress| {
-            progress.size = Some(len);
-            progress.phase = Phase::Verified;
-        });
-        Ok(Some(Landed { ingest, permit }))
-    }
-
-    /// Opens the file that bytes land in, and takes the room for them.
-    async fn start(&self, size: Option<u64>) -> Result<Ingest, Error> {
-        let digest = self.fill.digest();
-        let begin = || {
-            self.store.tier.run(move |tier| {
-                let ingest = Ingest::start(tier, digest)?;
-                ingest.reserve(size.unwrap_or(0))?;
-                Ok(ingest)
-            })
-        };
-        let begun = match begin().await {
-            Err(_) if self.store.fills.give_up_unread(&self.fill) => begin().await,
-            begun => begun,
-        };
-        begun.map_err(|cause| {
-            tracing::warn!(%digest, %cause, "no room for a fill: streaming without keeping");
-            Error::NoRoom {
-                size: size.unwrap_or(0),
-            }
-        })
-    }
-
-    /// Moves all bytes into the file, from one supply after the other, and checks them.
-    async fn land(
-        &self,
-        mut ingest: Ingest,
-        mut supply: Supply,
-        mut chunks: Chunks,
-        size: Option<u64>,
-    ) -> Result<Ingest, Error> {
-        let too_long = loop {
-            let (back, ended) = self.pump(ingest, chunks, size).await?;
-            ingest = back;
-            let short = size.is_none_or(|size| ingest.len() < size);
-            match (ended, &supply) {
-                (Ended::TooLong, _) => break true,
-                (Ended::Done, Supply::Upstream { .. }) => break false,
-                (Ended::Done, Supply::Salvaged | Supply::Bucket) if !short => break false,
-                (Ended::Refused(refusal), Supply::Upstream { .. }) => return Err(refusal.into()),
-                (Ended::Done | Ended::Refused(_), Supply::Salvaged | Supply::Bucket) => {
-                    (supply, _, chunks) = self.ask_upstream(ingest.len(), size).await?;
-                }
-            }
-        };
-        let (expected, found) = (self.fill.digest(), ingest.found());
-        let wrong_len = size.filter(|size| too_long || *size != ingest.len());
-        if found == expected && wrong_len.is_none() {
-            return Ok(ingest);
-        }
-        let found = match wrong_len {
-            Some(size) if too_long => format!("more than {size} bytes"),
-            Some(size) => format!("{} bytes instead of {size}", ingest.len()),
-            None => format!("digest {found}"),
-        };
-        self.store.distrust(expected);
-        if let Supply::Upstream { distrust } = supply {
-            distrust();
-            self.store.tell(&Event::Mismatch {
-                named: self.fill.canonical.named(),
-            });
-        }
-        Err(Error::Mismatch { expected, found })
-    }
-
-    /// Writes one supply's bytes until it ends. What was hashed and written stays good when it ends badly.
-    ///
-    /// Receiving, writing and hashing go on at once, a batch apart: hashing alone takes longer than writing.
-    async fn pump(
-        &self,
-        mut ingest: Ingest,
-        chunks: Chunks,
-        size: Option<u64>,
-    ) -> Result<(Ingest, Ended), Error> {
-        let mut chunks = chunks.fuse();
-        let mut promised = ingest.len();
-        let hasher = ingest.lend_hasher();
-        let mut hashing = spawn_blocking(move || hasher);
-        let mut writing: JoinHandle<io::Result<Ingest>> = spawn_blocking(move || Ok(ingest));
-        loop {
-            let batch = next_batch(&mut chunks).await;
-            let mut ingest = writing
-                .await
-                .map_err(io::Error::other)
-                .and_then(|wrote| wrote)
-                .map_err(|e| self.write_failed(e))?;
-            let mut hasher = hashing
-                .await
-                .map_err(|e| self.write_failed(io::Error::other(e)))?;
-            let batch = match batch {
-                Ok(batch) if !batch.is_empty() => Arc::new(batch),
-                ended => {
-                    ingest.take_hasher(hasher);
-                    return Ok((ingest, ended.map_or_else(Ended::Refused, |_| Ended::Done)));
-                }
-            };
-            promised += batch.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
-            if size.is_some_and(|size| promised > size) {
-                ingest.take_hasher(hasher);
-                return Ok((ingest, Ended::TooLong));
-            }
-            let hashed = Arc::clone(&batch);
-            hashing = spawn_blocking(move || {
-                hashed.iter().for_each(|chunk| hasher.update(chunk));
-                hasher
-            });
-            let fill = Arc::clone(&self.fill);
-            writing = spawn_blocking(move || {
-                for chunk in batch.iter() {
-                    let start = ingest.len();
-                    ingest.append(chunk)?;
-                    let end = ingest.len();
-                    fill.progress
-                        .send_modify(|progress| progress.landed.insert(start..end));
-                }
-                Ok(ingest)
-            });
-        }
-    }
-
-    /// Gives the verified bytes their name, then records them. Readers have what they need already.
-    async fn keep(&self, landed: Landed) {
-        let Landed { ingest, permit } = landed;
-        let digest = self.fill.digest();
-        match self.store.tier.run(move |_| ingest.commit()).await {
-            Ok(size) => {
-                let record = ContentRecord::verified(size);
-                self.store
-                    .records
-                    .put_content(&self.fill.canonical, record)
-                    .await;
-                self.store.committed(digest, size);
-            }
-            Err(cause) => tracing::error!(%digest, %cause, "content could not be kept"),
-        }
-        drop(permit);
-    }
-
-    /// A copy was committed meanwhile: readers have all of it.
-    fn publish_kept(&self, file: Arc<File>, size: u64) {
-        self.fill.progress.send_modify(|progress| {
-            progress.landed.insert(0..size);
-            progress.size = Some(size);
-            progress.file = Some(file);
-            progress.kept = true;
-            progress.phase = Phase::Verified;
-        });
-    }
-
-    fn write_failed(&self, cause: io::Error) -> Error {
-        Error::local(
-            "write bytes of",
-            std::path::Path::new(&self.fill.digest().to_string()),
-            cause,
-        )
+        self.fill
+            .wants_locked()
+            .list
+            .retain(|(id, _)| *id != self.id);
     }
 }

@@ -1,15 +1,18 @@
-//! A write under way: bytes land in the spool, are hashed, and become visible only through `commit`.
+//! A write under way: bytes land in the spool at any offset and become visible only through `commit`.
 
 use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use longshore_reference::{Algorithm, Digest, Hasher};
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 
 use crate::tier::Tier;
 use crate::tier::layout;
@@ -18,37 +21,81 @@ use crate::tier::layout;
 #[derive(Debug)]
 pub(crate) struct Ingest {
     tier: Tier,
-    /// What the bytes must be; `None` where only they can tell.
-    digest: Option<Digest>,
     path: PathBuf,
     file: Arc<File>,
+    committed: AtomicBool,
+    /// Waits for the removal of the file, which takes long where it is large.
+    tracker: TaskTracker,
+}
+
+/// Hashes the bytes of an ingest in their order.
+#[derive(Debug)]
+pub(crate) struct Hashing {
     hasher: Hasher,
     len: u64,
-    committed: bool,
+}
+
+/// What all bytes of an ingest are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hashed {
+    pub(crate) digest: Digest,
+    pub(crate) len: u64,
+}
+
+impl Hashing {
+    pub(crate) fn new(algorithm: Algorithm) -> Self {
+        Self {
+            hasher: algorithm.hasher(),
+            len: 0,
+        }
+    }
+
+    /// How many bytes were hashed.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.len += bytes.len() as u64;
+    }
+
+    pub(crate) fn finish(self) -> Hashed {
+        Hashed {
+            digest: self.hasher.finish(),
+            len: self.len,
+        }
+    }
 }
 
 impl Ingest {
-    /// Starts a write of the digest's bytes.
-    pub(crate) fn start(tier: &Tier, digest: Digest) -> io::Result<Self> {
-        Self::begin(tier, Some(digest), digest.algorithm())
-    }
-
-    /// Starts a write of bytes whose sha256 is not known before they are there.
-    pub(crate) fn start_unnamed(tier: &Tier) -> io::Result<Self> {
-        Self::begin(tier, None, Algorithm::Sha256)
-    }
-
-    fn begin(tier: &Tier, digest: Option<Digest>, algorithm: Algorithm) -> io::Result<Self> {
+    /// Starts a write.
+    pub(crate) fn start(tier: &Tier, tracker: &TaskTracker) -> io::Result<Self> {
         let (path, file) = tier.create_spooled()?;
         Ok(Self {
             tier: tier.clone(),
-            digest,
             path,
             file: Arc::new(file),
-            hasher: algorithm.hasher(),
-            len: 0,
-            committed: false,
+            committed: AtomicBool::new(false),
+            tracker: tracker.clone(),
         })
+    }
+
+    /// Keeps bytes that are all in memory.
+    ///
+    /// # Errors
+    /// Refuses bytes that are not the digest's.
+    pub(crate) fn put(tier: &Tier, digest: Digest, bytes: Bytes) -> io::Result<u64> {
+        let mut hashing = Hashing::new(digest.algorithm());
+        hashing.update(&bytes);
+        let hashed = hashing.finish();
+        if hashed.digest != digest {
+            let wrong = "commit of unverified bytes";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, wrong));
+        }
+        let ingest = Self::start(tier, &TaskTracker::new())?;
+        ingest.write_at(&[bytes], 0)?;
+        ingest.commit(&hashed)
     }
 
     /// Takes the room for `size` bytes now, so that a full disk is known before headers go out.
@@ -57,6 +104,9 @@ impl Ingest {
     pub(crate) fn reserve(&self, size: u64) -> io::Result<()> {
         if size == 0 {
             return Ok(());
+        }
+        if i64::try_from(size).is_err() {
+            return Err(io::ErrorKind::FileTooLarge.into());
         }
         match fallocate(&*self.file, FallocateFlags::KEEP_SIZE, 0, size) {
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) | Ok(()) => Ok(()),
@@ -69,66 +119,45 @@ impl Ingest {
         Arc::clone(&self.file)
     }
 
-    /// How many bytes have landed.
-    pub(crate) fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// Appends to the file. The bytes are not hashed yet, so that readers can have them first.
-    pub(crate) fn append(&mut self, chunk: &[u8]) -> io::Result<()> {
-        self.file.write_all_at(chunk, self.len)?;
-        self.len += chunk.len() as u64;
+    /// Writes chunks one after the other, the first one at this offset. Several threads may write at once.
+    pub(crate) fn write_at(&self, chunks: &[Bytes], mut offset: u64) -> io::Result<()> {
+        for chunk in chunks {
+            self.file.write_all_at(chunk, offset)?;
+            offset += chunk.len() as u64;
+        }
         Ok(())
     }
 
-    /// Hashes bytes that were appended, in their order.
-    pub(crate) fn hash(&mut self, chunks: &[Bytes]) {
-        for chunk in chunks {
-            self.hasher.update(chunk);
-        }
-    }
-
-    /// Hands the hasher out, so that one thread hashes while another one appends. Until it is back, nothing can be
-    /// committed: the bytes are not those of the hasher that is left.
-    pub(crate) fn lend_hasher(&mut self) -> Hasher {
-        let fresh = self.found().algorithm().hasher();
-        std::mem::replace(&mut self.hasher, fresh)
-    }
-
-    /// Takes the hasher back.
-    pub(crate) fn take_hasher(&mut self, hasher: Hasher) {
-        self.hasher = hasher;
-    }
-
-    /// The digest of all bytes that were hashed.
-    pub(crate) fn found(&self) -> Digest {
-        self.hasher.clone().finish()
-    }
-
-    /// Makes verified content visible under its digest.
+    /// Makes the content visible under the digest of its bytes: the one gate through which it becomes visible.
     ///
     /// # Errors
-    /// Refuses bytes that are not the digest's: this is the one gate through which content becomes visible.
-    pub(crate) fn commit(mut self) -> io::Result<u64> {
-        let found = self.found();
-        if self.digest.is_some_and(|digest| digest != found) {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "commit of unverified bytes",
-            ));
+    /// Refuses a file that is not as long as what was hashed.
+    pub(crate) fn commit(&self, hashed: &Hashed) -> io::Result<u64> {
+        if self.file.metadata()?.len() != hashed.len {
+            let wrong = "commit of a file that is not what was hashed";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, wrong));
         }
         self.tier
-            .commit(&self.path, &self.file, &layout::blob(&found))?;
-        self.committed = true;
-        Ok(self.len)
+            .commit(&self.path, &self.file, &layout::blob(&hashed.digest))?;
+        self.committed.store(true, Ordering::Release);
+        Ok(hashed.len)
     }
 }
 
 impl Drop for Ingest {
     fn drop(&mut self) {
-        if !self.committed {
-            // What cannot be removed now is removed at the next start.
-            drop(fs::remove_file(&self.path));
+        if self.committed.load(Ordering::Acquire) {
+            return;
+        }
+        let (path, file) = (std::mem::take(&mut self.path), Arc::clone(&self.file));
+        // What cannot be removed now is removed at the next start.
+        let remove = move || {
+            drop(fs::remove_file(path));
+            drop(file);
+        };
+        match Handle::try_current() {
+            Ok(runtime) => drop(self.tracker.spawn_blocking_on(remove, &runtime)),
+            Err(_) => remove(),
         }
     }
 }

@@ -9,19 +9,19 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use longshore_manifest::convert::{Converted, Format, LayerBlob};
 use longshore_manifest::{DiffId, MediaType};
-use longshore_reference::{Canonical, Digest, Named};
+use longshore_reference::{Algorithm, Canonical, Digest, Named};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use crate::documents::media_type_of;
 use crate::error::{Error, Refusal};
-use crate::ingest::Ingest;
+use crate::fill::sources::next_batch;
+use crate::ingest::{Hashing, Ingest};
 use crate::manifest::{Held, misbehaved};
 use crate::outcome::Outcome;
 use crate::records::{ContentRecord, Origin, format};
 use crate::remote::{Fetched, Source};
 use crate::store::{Inner, Store};
-use crate::supply::next_batch;
 use crate::tier::layout;
 
 /// How long a layer waits for its turn among the fills.
@@ -166,12 +166,15 @@ impl Store {
         let failed = |cause| Error::local("keep the layer of", std::path::Path::new(id), cause);
         let size = source.size;
         let permit = store.fills.permit(PERMIT_WITHIN).await?;
+        let tracker = store.tracker.clone();
         let begun = store.tier.run(move |tier| {
-            let ingest = Ingest::start_unnamed(tier)?;
+            let ingest = Ingest::start(tier, &tracker)?;
             ingest.reserve(size.unwrap_or(0))?;
-            Ok(ingest)
+            Ok(Arc::new(ingest))
         });
-        let mut landing = (begun.await.map_err(failed)?, tap);
+        let ingest = begun.await.map_err(failed)?;
+        // Nobody knows the digest before all bytes are there.
+        let mut landing = (Hashing::new(Algorithm::Sha256), tap);
         let mut chunks = source.chunks.fuse();
         loop {
             let batch = next_batch(&mut chunks).await?;
@@ -182,14 +185,14 @@ impl Store {
             if size.is_some_and(|size| landing.0.len() + len > size) {
                 return Err(misbehaved("a layer is longer than it was said to be").into());
             }
-            let (mut ingest, mut tap) = landing;
+            let ((mut hashing, mut tap), to) = (landing, Arc::clone(&ingest));
             let written = store.tier.run(move |_| {
+                to.write_at(&batch, hashing.len())?;
                 for chunk in &batch {
-                    ingest.append(chunk)?;
                     tap.write_all(chunk)?;
+                    hashing.update(chunk);
                 }
-                ingest.hash(&batch);
-                Ok((ingest, tap))
+                Ok((hashing, tap))
             });
             landing = written.await.map_err(|cause| match cause.kind() {
                 io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput => Refusal::Misbehaved {
@@ -199,14 +202,15 @@ impl Store {
                 _ => failed(cause),
             })?;
         }
-        let (ingest, tap) = landing;
-        if size.is_some_and(|size| ingest.len() != size) {
+        let (hashing, tap) = landing;
+        if size.is_some_and(|size| hashing.len() != size) {
             return Err(misbehaved("a layer is shorter than it was said to be").into());
         }
-        let (digest, size) = (ingest.found(), ingest.len());
+        let hashed = hashing.finish();
+        let (digest, size) = (hashed.digest, hashed.len);
         let committed = store.tier.run(move |tier| match tier.open_blob(&digest)? {
             Some(_) => Ok(false),
-            None => ingest.commit().map(|_| true),
+            None => ingest.commit(&hashed).map(|_| true),
         });
         let fresh = committed.await.map_err(failed)?;
         if fresh {

@@ -16,7 +16,7 @@
 //! use futures_util::{FutureExt, StreamExt, stream};
 //! use longshore_reference::{Canonical, Digest, Named, Reference};
 //! use longshore_store::{
-//!     BlobAsk, Cause, Check, Fetched, Options, Origin, Policy, Refusal, Remote, Request, Source, Store,
+//!     BlobAsk, BlobRange, Cause, Check, Fetched, Options, Origin, Policy, Refusal, Remote, Request, Source, Store,
 //! };
 //!
 //! /// An upstream with one blob.
@@ -27,7 +27,7 @@
 //!     fn blob<'a>(&'a self, ask: BlobAsk<'a>) -> BoxFuture<'a, Result<Source, Refusal>> {
 //!         let bytes = bytes::Bytes::from_static(b"hello").slice(ask.start as usize..);
 //!         let chunks = stream::iter([Ok(bytes)]).boxed();
-//!         async { Ok(Source { size: Some(5), chunks, distrust: Box::new(|| {}) }) }.boxed()
+//!         async { Ok(Source { size: Some(5), whole: false, chunks, distrust: Box::new(|| {}) }) }.boxed()
 //!     }
 //!
 //!     fn has<'a>(
@@ -59,7 +59,7 @@
 //! let hello = Canonical::new(Named::new("registry.example", "app")?, Digest::sha256(b"hello"));
 //! let request = Request::new(hello, Arc::new(Policy::default()), Arc::new(Hello));
 //!
-//! let blob = store.blob(&request, true).await?;
+//! let blob = store.blob(&request, BlobRange::All).await?;
 //! let mut reader = blob.read(1, Some(5));
 //! assert_eq!(reader.chunk().await?.as_deref(), Some(&b"ello"[..]));
 //! # Ok(())
@@ -74,9 +74,7 @@ mod chunks;
 mod documents;
 mod error;
 mod event;
-mod extents;
 mod fill;
-mod fills;
 mod flights;
 mod freshness;
 mod ingest;
@@ -85,16 +83,14 @@ mod legacy;
 mod manifest;
 mod outcome;
 mod passing;
-mod progress;
 mod reader;
 mod records;
 mod remote;
 mod request;
 mod store;
-mod supply;
 mod tier;
 
-pub use blob::Blob;
+pub use blob::{Blob, BlobRange};
 pub use error::{Cause, Error, Refusal};
 pub use event::{Event, Observer};
 pub use freshness::{OnDeleted, OnDenied, Policy};

@@ -5,15 +5,18 @@ use std::collections::VecDeque;
 use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 use longshore_reference::{Digest, Verifier};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::Error;
-use crate::progress::{HELD_BACK, VERIFIED_WHOLE_MAX};
+use crate::fill::progress::{HELD_BACK, VERIFIED_WHOLE_MAX};
 use crate::remote::Source;
 
 /// Bytes from upstream for one reader. All are hashed; those before the part that is wanted are dropped.
 pub(crate) struct Passing {
     digest: Digest,
     source: Source,
+    /// A place among those who stream without keeping anything.
+    _permit: Option<OwnedSemaphorePermit>,
     verifier: Option<Verifier>,
     size: Option<u64>,
     /// Bytes that came.
@@ -29,12 +32,21 @@ impl Passing {
         Self {
             digest,
             source,
+            _permit: None,
             verifier: Some(Verifier::new(digest)),
             size,
             seen: 0,
             at: 0,
             held: VecDeque::new(),
             start: 0,
+        }
+    }
+
+    /// Holds a place among those who stream without keeping anything, for as long as it lives.
+    pub(crate) fn holding(self, permit: OwnedSemaphorePermit) -> Self {
+        Self {
+            _permit: Some(permit),
+            ..self
         }
     }
 
@@ -158,6 +170,7 @@ mod tests {
         let count = Arc::clone(&distrusted);
         let source = Source {
             size,
+            whole: false,
             chunks: futures_util::stream::iter(chunks).boxed(),
             distrust: Box::new(move || {
                 count.fetch_add(1, Ordering::SeqCst);

@@ -1,6 +1,7 @@
 //! A reader of a blob: a kept file, a tail that follows a fill, or a connection of its own.
 
 use std::fs::File;
+use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
 use bytes::Bytes;
@@ -10,13 +11,13 @@ use tokio::sync::watch;
 use crate::blob::{Blob, HeldBlob};
 use crate::chunks::Chunks;
 use crate::error::Error;
-use crate::fill::Follower;
+use crate::fill::progress::{HELD_BACK, Phase, Progress};
+use crate::fill::sources::Salvage;
+use crate::fill::{Follower, Want};
 use crate::passing::Passing;
-use crate::progress::{Phase, Progress};
 use crate::records::ContentRecord;
 use crate::request::Request;
 use crate::store::Inner;
-use crate::supply::Salvage;
 
 /// Reads a part of a blob, at its own pace and in constant memory. It may be dropped at any time.
 pub struct BlobReader {
@@ -39,8 +40,14 @@ enum From {
 /// Follows a fill.
 struct Tail {
     /// While it is held the fill is not given up.
-    _follower: Follower,
+    follower: Follower,
     progress: watch::Receiver<Progress>,
+    /// What the response's headers say of the whole blob.
+    announced: Option<u64>,
+    /// The attempt of the fill that bytes were read of.
+    attempt: Option<u32>,
+    /// Bytes far ahead of what lands.
+    _want: Option<Want>,
 }
 
 /// What a tail can do now.
@@ -54,7 +61,10 @@ impl BlobReader {
     pub(crate) fn new(blob: &Blob, start: u64, end: Option<u64>) -> Self {
         let from = match &blob.held {
             HeldBlob::Kept(file, size) => From::Kept(Arc::clone(file), *size),
-            HeldBlob::Landing(follower) => From::Landing(Tail::new(follower.clone())),
+            HeldBlob::Landing(follower) => {
+                let wanted = start..end.unwrap_or(u64::MAX);
+                From::Landing(Tail::new(follower.clone(), wanted, blob.size()))
+            }
             HeldBlob::Passing(passing) => {
                 let mut passing = passing.lock().unwrap_or_else(PoisonError::into_inner);
                 From::Passing(passing.take().map(|passing| Box::new(passing.from(start))))
@@ -99,6 +109,11 @@ impl BlobReader {
                 From::Landing(tail) => match tail.step(self.position, self.end)? {
                     Step::Read(file, limit) => {
                         let read = self.chunks.read(&file, self.position, limit).await;
+                        // What has landed is there: a file that ends before it has been cut.
+                        let read = read.and_then(|bytes| match bytes.is_empty() {
+                            true => Err(std::io::ErrorKind::UnexpectedEof.into()),
+                            false => Ok(bytes),
+                        });
                         let path = self.request.target.digest().to_string();
                         read.map_err(|cause| Error::local("read spooled", path.as_ref(), cause))?
                     }
@@ -134,24 +149,57 @@ impl BlobReader {
             len: self.position,
         };
         let known = self.known.as_ref();
-        let (follower, _) = self.store.fill(&self.request, known, Some(salvage));
-        self.from = From::Landing(Tail::new(follower));
+        let wanted = self.position..self.end.unwrap_or(u64::MAX);
+        let (follower, ..) = self
+            .store
+            .fill(&self.request, known, Some(salvage), wanted.clone());
+        self.from = From::Landing(Tail::new(follower, wanted, Some(size)));
     }
 }
 
 impl Tail {
-    fn new(follower: Follower) -> Self {
+    fn new(follower: Follower, wanted: Range<u64>, announced: Option<u64>) -> Self {
         let progress = follower.fill().progress.subscribe();
         Self {
-            _follower: follower,
+            _want: follower.want(wanted),
+            follower,
             progress,
+            announced,
+            attempt: None,
         }
     }
 
     fn step(&mut self, position: u64, end: Option<u64>) -> Result<Step, Error> {
         let progress = self.progress.borrow_and_update();
-        let visible = progress.visible_from(position).min(end.unwrap_or(u64::MAX));
+        if let Phase::Failed(error) = &progress.phase {
+            return Err(error.clone());
+        }
+        // Bytes of another attempt do not go with those that were sent.
+        let other = self.attempt.is_some_and(|read| read != progress.attempt);
+        let verified = matches!(progress.phase, Phase::Verified);
+        let wrong_len = self
+            .announced
+            .zip(progress.size)
+            .is_some_and(|(announced, size)| verified && announced != size);
+        if other || wrong_len {
+            let size = progress.size.unwrap_or_default();
+            let found = match wrong_len {
+                true => format!("{size} bytes instead of those announced"),
+                false => "other bytes than those sent before".to_owned(),
+            };
+            let expected = self.follower.fill().digest();
+            return Err(Error::Mismatch { expected, found });
+        }
+        let mut visible = progress.visible_from(position).min(end.unwrap_or(u64::MAX));
+        if let Some(announced) = self.announced.filter(|_| !verified)
+            && position <= progress.landed.end_from(0)
+        {
+            // As announced to this client: what the fill goes by may be more.
+            visible = visible.min(announced.saturating_sub(HELD_BACK));
+        }
         if let Some(file) = progress.file.as_ref().filter(|_| visible > position) {
+            self.attempt = Some(progress.attempt);
+            self.follower.fill().mark_read();
             return Ok(Step::Read(Arc::clone(file), visible - position));
         }
         match &progress.phase {

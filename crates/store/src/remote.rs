@@ -92,6 +92,8 @@ impl<'a> BlobAsk<'a> {
 pub struct Source {
     /// Size of the whole blob as claimed, where known.
     pub size: Option<u64>,
+    /// The remote ignores ranges: all that precedes the bytes asked for is downloaded as well.
+    pub whole: bool,
     /// The bytes, from the position that was asked for; no more than were asked for.
     pub chunks: BoxStream<'static, Result<Bytes, Refusal>>,
     /// Called when the bytes turn out not to be the digest's: the next request goes to another endpoint first.

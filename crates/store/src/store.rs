@@ -20,7 +20,7 @@ use crate::bucket::Bucket;
 use crate::chunks::Budget;
 use crate::error::{Error, Refusal};
 pub(crate) use crate::event::{Event, Observer};
-use crate::fills::Fills;
+use crate::fill::list::Fills;
 use crate::flights::Flights;
 use crate::legacy::Wanted;
 use crate::manifest::Held;

@@ -20,9 +20,17 @@ use common::{
 };
 use futures_util::{FutureExt, StreamExt, stream};
 use longshore_reference::{Digest, Tag, Tagged};
-use longshore_store::{Error, Event, Fetched, Options, Outcome, Policy, Refusal, Store};
+use longshore_store::{BlobRange, Error, Event, Fetched, Options, Outcome, Policy, Refusal, Store};
 use proptest::prelude::*;
 use tokio::sync::Notify;
+
+/// A range that a client resumes with.
+fn past_start() -> BlobRange {
+    BlobRange::From {
+        start: 1,
+        end: None,
+    }
+}
 
 /// Files below the spool, locks aside.
 fn spooled(root: &Path) -> usize {
@@ -136,7 +144,9 @@ async fn wrong_bytes_never_complete_and_are_not_kept() {
             got.len() <= right.len() - 4096,
             "{name}: the last bytes were held back"
         );
-        let part = store.blob(&upstream.request(&canonical), false).await;
+        let part = store
+            .blob(&upstream.request(&canonical), past_start())
+            .await;
         assert!(matches!(part, Err(Error::Distrusted { .. })), "{name}");
 
         let honest = Upstream::of(&right);
@@ -301,7 +311,7 @@ async fn what_upstream_says_to_one_repository_is_no_answer_for_another() {
             let (store, one, ask) = (store.clone(), one.clone(), gated(&failing, &asked, &gate));
             async move {
                 let request = for_blob(&one, &Policy::default(), ask);
-                store.blob(&request, true).await
+                store.blob(&request, BlobRange::All).await
             }
         });
         asked.notified().await;
@@ -317,7 +327,7 @@ async fn what_upstream_says_to_one_repository_is_no_answer_for_another() {
             })
         };
         let joined = store
-            .blob(&for_blob(&two, &Policy::default(), ask), true)
+            .blob(&for_blob(&two, &Policy::default(), ask), BlobRange::All)
             .await;
         let joined = joined.unwrap_or_else(|error| panic!("row {row}: {error:?}"));
         assert_eq!(joined.outcome(), Outcome::Miss, "row {row}: it leads now");
@@ -531,7 +541,7 @@ async fn without_room_wrong_bytes_have_the_same_end() {
         assert_eq!((distrusted, told.load(Ordering::SeqCst)), (1, 1), "{name}");
 
         let honest = Upstream::of(&right);
-        let part = store.blob(&honest.request(&canonical), false).await;
+        let part = store.blob(&honest.request(&canonical), past_start()).await;
         assert!(matches!(part, Err(Error::Distrusted { .. })), "{name}");
         let blob = open(&store, &canonical, &honest).await.unwrap();
         assert_eq!(

@@ -30,6 +30,7 @@ const ID: &str = "aa22cd34aa22cd34aa22cd34aa22cd34aa22cd34aa22cd34aa22cd34aa22cd
 
 fn source(bytes: &Bytes, size: Option<u64>) -> Source {
     Source {
+        whole: false,
         size,
         chunks: chunked(bytes),
         distrust: Box::new(|| {}),
@@ -104,6 +105,7 @@ async fn a_layer_that_is_cut_or_lies_or_cannot_be_read_is_not_kept() {
         ));
     }
     let cut = Source {
+        whole: false,
         chunks: chunked(&bytes)
             .chain(futures_util::stream::iter([Err(unreachable())]))
             .boxed(),

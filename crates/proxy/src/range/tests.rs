@@ -57,12 +57,12 @@ fn one_range() {
 #[test]
 fn several_ranges_keep_their_order() {
     assert_eq!(
-        resolve("bytes=8-9, 0-1 ,-3,100-,2-", 10),
+        resolve("bytes=8-9, 0-1 ,-3,100-,2-4", 10),
         Some(Resolved::Many(vec![
             span(8, 10),
             span(0, 2),
             span(7, 10),
-            span(2, 10)
+            span(2, 5)
         ]))
     );
     assert_eq!(
@@ -70,6 +70,15 @@ fn several_ranges_keep_their_order() {
         Some(Resolved::Many(vec![span(3, 5)]))
     );
     assert_eq!(resolve("bytes=50-,-0", 10), Some(Resolved::Unsatisfiable));
+}
+
+#[test]
+fn ranges_longer_than_the_content_are_all_of_it() {
+    let all = vec!["0-"; PARTS_MAX].join(",");
+    assert_eq!(resolve(&format!("bytes={all}"), 10), Some(Resolved::Whole));
+    assert_eq!(resolve("bytes=0-8,0-1", 10), Some(Resolved::Whole));
+    let fits = resolve("bytes=0-8,0-0", 10);
+    assert_eq!(fits, Some(Resolved::Many(vec![span(0, 9), span(0, 1)])));
 }
 
 #[test]
@@ -108,11 +117,16 @@ fn too_many_ranges() {
 }
 
 #[test]
-fn start_tells_a_resume() {
-    let start = |header: &str| Range::parse(header.as_bytes()).unwrap().unwrap().start();
-    assert_eq!(start("bytes=0-"), Some(0));
-    assert_eq!(start("bytes=7-9,0-1"), Some(7));
-    assert_eq!(start("bytes=-9"), None);
+fn the_first_range_tells_what_is_wanted_first() {
+    let first = |header: &str| Range::parse(header.as_bytes()).unwrap().unwrap().first();
+    let from = |start, end| BlobRange::From { start, end };
+    assert_eq!(first("bytes=0-"), from(0, None));
+    assert_eq!(first("bytes=7-9,0-1"), from(7, Some(10)));
+    assert_eq!(
+        first(&format!("bytes=7-{}", u64::MAX)),
+        from(7, Some(u64::MAX))
+    );
+    assert_eq!(first("bytes=-9"), BlobRange::Last(9));
 }
 
 #[test]
@@ -213,8 +227,9 @@ proptest! {
             None | Some(Resolved::Unsatisfiable) => return Ok(()),
             Some(Resolved::One(span)) => vec![span],
             Some(Resolved::Many(spans)) => spans,
-            Some(Resolved::Whole) => return Err(TestCaseError::fail("whole")),
+            Some(Resolved::Whole) => return Ok(()),
         };
+        prop_assert!(spans.iter().map(|span| span.len()).sum::<u64>() <= size);
         prop_assert!(spans.len() <= parts.len());
         for span in spans {
             prop_assert!(span.start() < span.end() && span.end() <= size);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use longshore_manifest::v1::ImageId;
-use longshore_puller::{Download, Error as Pulled};
+use longshore_puller::{Download, Error as Pulled, Ranges};
 use longshore_reference::{Canonical, Digest, Named, Reference};
 use longshore_store::{BlobAsk, Check, Fetched, Origin, Refusal, Remote, Source};
 
@@ -180,6 +180,7 @@ pub(crate) fn refusal(error: Pulled) -> Refusal {
 fn source(download: Download) -> Source {
     let aside = Arc::new(Mutex::new(None));
     let size = download.size();
+    let whole = download.ranges() == Ranges::Ignored;
     let chunks = futures_util::stream::unfold(
         Running {
             download: Some(download),
@@ -198,6 +199,7 @@ fn source(download: Download) -> Source {
     });
     Source {
         size,
+        whole,
         chunks: chunks.boxed(),
         distrust,
     }

@@ -1,13 +1,11 @@
 use super::*;
-use crate::ingest::Ingest;
+use crate::ingest::{Hashing, Ingest};
 use bytes::Bytes;
+use tokio_util::task::TaskTracker;
 
 fn keep(tier: &Tier, content: &'static [u8]) -> Digest {
     let digest = Digest::sha256(content);
-    let mut ingest = Ingest::start(tier, digest).unwrap();
-    ingest.append(content).unwrap();
-    ingest.hash(&[Bytes::from_static(content)]);
-    ingest.commit().unwrap();
+    Ingest::put(tier, digest, Bytes::from_static(content)).unwrap();
     digest
 }
 
@@ -47,13 +45,16 @@ fn wrong_bytes_cannot_be_committed() {
     let root = tempfile::tempdir().unwrap();
     let tier = Tier::open(root.path(), None).unwrap();
     let digest = Digest::sha256(b"right");
-    let mut ingest = Ingest::start(&tier, digest).unwrap();
-    ingest.append(b"wrong").unwrap();
-    ingest.hash(&[Bytes::from_static(b"wrong")]);
-    assert_eq!(
-        ingest.commit().unwrap_err().kind(),
-        io::ErrorKind::InvalidData
-    );
+    let wrong = Ingest::put(&tier, digest, Bytes::from_static(b"wrong"));
+    assert_eq!(wrong.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    // A file that is not what was hashed is not committed either.
+    let ingest = Ingest::start(&tier, &TaskTracker::new()).unwrap();
+    ingest.write_at(&[Bytes::from_static(b"righ")], 0).unwrap();
+    let mut hashing = Hashing::new(digest.algorithm());
+    hashing.update(b"right");
+    let short = ingest.commit(&hashing.finish());
+    assert_eq!(short.unwrap_err().kind(), io::ErrorKind::InvalidData);
+    drop(ingest);
     assert!(tier.open_blob(&digest).unwrap().is_none());
     let own = fs::read_dir(&tier.0.spool).unwrap().count();
     assert_eq!(own, 1, "only the lock stays in the spool");
@@ -72,7 +73,7 @@ fn leftovers_go_and_the_living_stay() {
     let first = Tier::open(root.path(), None).unwrap();
     assert!(!crashed.exists() && !halfway.exists());
     let digest = Digest::sha256(b"both");
-    let mut ingest = Ingest::start(&first, digest).unwrap();
+    let ingest = Ingest::start(&first, &TaskTracker::new()).unwrap();
 
     let second = Tier::open(root.path(), None).unwrap();
     assert_eq!(
@@ -80,15 +81,16 @@ fn leftovers_go_and_the_living_stay() {
         2,
         "the second process leaves the first one's folder"
     );
-    ingest.append(b"both").unwrap();
-    ingest.hash(&[Bytes::from_static(b"both")]);
-    ingest.commit().unwrap();
+    ingest.write_at(&[Bytes::from_static(b"both")], 0).unwrap();
+    let mut hashing = Hashing::new(digest.algorithm());
+    hashing.update(b"both");
+    ingest.commit(&hashing.finish()).unwrap();
     assert_eq!(
         keep(&second, b"both"),
         digest,
         "the same content twice is no harm"
     );
-    drop((first, second));
+    drop((first, second, ingest));
     assert_eq!(spooled(root.path()), 0);
 }
 

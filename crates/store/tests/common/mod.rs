@@ -16,7 +16,9 @@ use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use longshore_reference::{Canonical, Digest, Named};
-use longshore_store::{Blob, Error, Options, Origin, Policy, Refusal, Request, Source, Store};
+use longshore_store::{
+    Blob, BlobRange, Error, Options, Origin, Policy, Refusal, Request, Source, Store,
+};
 use tokio::sync::mpsc;
 
 mod remote;
@@ -159,6 +161,7 @@ impl Upstream {
                             distrusted.fetch_add(1, Ordering::SeqCst);
                         });
                         BlobAnswer::Source(Source {
+                            whole: false,
                             size,
                             chunks,
                             distrust,
@@ -189,7 +192,9 @@ pub(crate) async fn open(
     canonical: &Canonical,
     upstream: &Upstream,
 ) -> Result<Blob, Error> {
-    store.blob(&upstream.request(canonical), true).await
+    store
+        .blob(&upstream.request(canonical), BlobRange::All)
+        .await
 }
 
 pub(crate) async fn read(

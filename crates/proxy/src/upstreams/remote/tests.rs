@@ -28,6 +28,7 @@ async fn a_source_ends_where_the_range_ends() {
         let chunks = ["abc", "def"].map(|chunk| Ok(Bytes::from_static(chunk.as_bytes())));
         let source = Source {
             size: Some(6),
+            whole: false,
             chunks: futures_util::stream::iter(chunks).boxed(),
             distrust: Box::new(|| {}),
         };

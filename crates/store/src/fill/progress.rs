@@ -1,14 +1,14 @@
-//! What a fill tells its readers: how much has landed, and whether it may be believed.
+//! The published state of a fill: how much has landed, and whether it is verified.
 
 use std::fs::File;
 use std::sync::Arc;
 
 use crate::error::Error;
-use crate::extents::Extents;
+use crate::fill::extents::Extents;
 
 /// Blobs up to this size are verified whole before their first byte is given out: 1 MiB.
 pub(crate) const VERIFIED_WHOLE_MAX: u64 = 1 << 20;
-/// How many last bytes are kept from every reader until the digest is right: a wrong body can never complete.
+/// How many last bytes are held back until the digest is right: a body from the start never completes with wrong bytes.
 pub(crate) const HELD_BACK: u64 = 4096;
 
 /// How far a fill has come.
@@ -28,13 +28,17 @@ pub(crate) enum Phase {
 #[derive(Clone, Debug)]
 pub(crate) struct Progress {
     pub(crate) phase: Phase,
-    /// Size of the whole blob, where known. Always known once verified.
+    /// Size of the whole blob as the source claims it, where known. A fact once verified.
     pub(crate) size: Option<u64>,
     pub(crate) landed: Extents,
+    /// How many bytes came, once all of them did.
+    pub(crate) len: Option<u64>,
     /// The spooled file, from the phase `Landing` on.
     pub(crate) file: Option<Arc<File>>,
     /// The bytes come from what is kept, not from upstream.
     pub(crate) kept: bool,
+    /// How often the fill began anew, with other bytes in another file.
+    pub(crate) attempt: u32,
 }
 
 impl Progress {
@@ -43,18 +47,24 @@ impl Progress {
             phase: Phase::Asking,
             size: None,
             landed: Extents::default(),
+            len: None,
             file: None,
             kept: false,
+            attempt: 0,
         }
     }
 
     /// Where the bytes that a reader at `position` may have end.
+    ///
+    /// What lands ahead of the first gap is for ranges alone: their clients verify what they join them to.
     pub(crate) fn visible_from(&self, position: u64) -> u64 {
         let landed = self.landed.end_from(position);
+        let ahead = position > self.landed.end_from(0);
         let visible = match (&self.phase, self.size) {
             (Phase::Asking | Phase::Failed(_), _) => return position,
             (Phase::Verified, _) => landed,
             (Phase::Landing, Some(size)) if size <= VERIFIED_WHOLE_MAX => return position,
+            (Phase::Landing, _) if ahead => landed,
             (Phase::Landing, Some(size)) => landed.min(size.saturating_sub(HELD_BACK)),
             // Any byte may be the last: hold back from what is there.
             (Phase::Landing, None) if landed <= VERIFIED_WHOLE_MAX => return position,
@@ -75,7 +85,7 @@ impl Progress {
             Phase::Verified | Phase::Failed(_) => true,
             Phase::Landing => match self.size {
                 Some(size) => size > VERIFIED_WHOLE_MAX,
-                None => self.landed.end_from(0) > VERIFIED_WHOLE_MAX,
+                None => self.landed.end() > VERIFIED_WHOLE_MAX,
             },
         }
     }
@@ -137,6 +147,23 @@ mod tests {
                 "{progress:?} at {position}"
             );
         }
+    }
+
+    #[test]
+    fn what_lands_ahead_is_visible_at_once() {
+        let mut progress = progress(Phase::Landing, Some(40 * MIB), MIB);
+        progress.landed.insert(40 * MIB - 51..40 * MIB);
+        assert_eq!(progress.visible_from(40 * MIB - 51), 40 * MIB);
+        assert_eq!(progress.visible_from(0), MIB);
+        assert_eq!(progress.visible_from(MIB), MIB);
+        progress.size = None;
+        assert_eq!(progress.visible_from(40 * MIB - 51), 40 * MIB);
+        progress.landed.insert(MIB..40 * MIB);
+        assert_eq!(
+            progress.visible_from(39 * MIB),
+            40 * MIB - HELD_BACK,
+            "now a body from the start may end with it"
+        );
     }
 
     #[test]

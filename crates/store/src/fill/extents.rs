@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-/// Disjoint, sorted, non-empty, non-touching ranges.
-///
-/// One connection grows one extent; several connections may fill one spool later without a change of readers.
+/// Disjoint, sorted, non-empty, non-touching ranges. Each connection of a fill grows one of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extents(Vec<Range<u64>>);
 
@@ -20,6 +18,19 @@ impl Extents {
             all.start.min(held.start)..all.end.max(held.end)
         });
         self.0.splice(first..last, [merged]);
+    }
+
+    /// Where the last of them ends; 0 when there are none.
+    pub(crate) fn end(&self) -> u64 {
+        self.0.last().map_or(0, |held| held.end)
+    }
+
+    /// The first gap that ends past `position`, cut to what follows `position`; it ends at `u64::MAX` when nothing
+    /// has landed behind it.
+    pub(crate) fn gap_from(&self, position: u64) -> Range<u64> {
+        let start = self.end_from(position);
+        let next = self.0.partition_point(|held| held.start <= start);
+        start..self.0.get(next).map_or(u64::MAX, |held| held.start)
     }
 
     /// Where the bytes that start at `position` end, without a gap; `position` itself when there are none.
@@ -48,6 +59,9 @@ mod tests {
         assert_eq!(extents.end_from(3), 3);
         assert_eq!(extents.end_from(15), 40);
         assert_eq!(extents.end_from(40), 40);
+        assert_eq!(extents.gap_from(0), 3..10);
+        assert_eq!(extents.gap_from(5), 5..10);
+        assert_eq!(extents.gap_from(10), 40..u64::MAX);
     }
 
     proptest! {
