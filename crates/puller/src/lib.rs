@@ -9,6 +9,9 @@
 //! document of an image ([`longshore_manifest::v1::Ancestry`]) in place of a manifest, and [`Upstream::v1_layer`] the
 //! layers of its images. The README says when v1 is asked after v2, and where this departs from Docker.
 //!
+//! Features add what other programs do around a pull, as pure functions: `libpod` ([`registries`], [`short_names`],
+//! [`image_name`], [`goal`]).
+//!
 //! The crate knows nothing of storage, of clients, and of metrics systems ([`Event`]s go to an observer). It verifies
 //! manifests asked for by digest; the bytes of blobs are verified by whoever receives them.
 //!
@@ -52,6 +55,18 @@ mod tries;
 mod upstream;
 mod v1;
 mod wire;
+
+// What other programs do around a pull.
+#[cfg(feature = "libpod")]
+mod config_file;
+#[cfg(feature = "libpod")]
+pub mod goal;
+#[cfg(feature = "libpod")]
+pub mod image_name;
+#[cfg(feature = "libpod")]
+pub mod registries;
+#[cfg(feature = "libpod")]
+pub mod short_names;
 
 pub use auth::{
     credentials::{Credentials, Secret},
