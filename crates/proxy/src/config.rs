@@ -19,8 +19,8 @@ pub use credentials::{Credentials, Secret};
 pub use error::{Error, Place};
 pub use folder::data_folder;
 pub use value::{
-    Age, Api, Endpoint, InsecureHosts, OnDeleted, OnDenied, RateLimitStatus, StoreUrl,
-    UpstreamName, ValueError,
+    Age, Api, Endpoint, InsecureHosts, OnDeleted, OnDenied, PrivateAddresses, RateLimitStatus,
+    StoreUrl, UpstreamName, ValueError,
 };
 
 use crate::names::Names;
@@ -66,12 +66,14 @@ pub struct Upstream {
     pub api: Api,
     /// What we log in with.
     pub credentials: Option<Credentials>,
-    /// A PEM file of certificate authorities that are trusted beside the system's.
+    /// A PEM or DER file of certificates that are trusted beside the system's: authorities, or servers' own.
     pub ca: Option<PathBuf>,
     /// `Host` names by which clients address this upstream, in lower case.
     pub hosts: Vec<String>,
     /// Hosts that may be given the credentials as token realms, beside the endpoints' own.
     pub realms: Vec<String>,
+    /// Non-public addresses that redirects and token servers may have.
+    pub private_addresses: PrivateAddresses,
     /// When to ask it and what to make of its answers.
     pub policy: Policy,
 }

@@ -1,11 +1,19 @@
 //! How an upstream is described: its endpoints, credentials, deadlines, and who observes it.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use http::HeaderMap;
+use rustls::crypto::CryptoProvider;
 use url::Url;
 
-use crate::{Credentials, Error, Insecure, lookup};
+use crate::{
+    ClientCertificate, Connect, Credentials, Error, Insecure, PrivateAddresses, Resolve, lookup,
+};
 
 /// One registry as configured.
 ///
@@ -27,8 +35,23 @@ pub struct Config {
     /// Credentials for the origin, and for mirrors of the origin's own registrable domain. A mirror elsewhere gets
     /// only what [`Endpoint::with_credentials`] gave it.
     pub credentials: Option<Credentials>,
-    /// Certificates (PEM, one or more) that are trusted in addition to the system's.
-    pub ca_pem: Option<Vec<u8>>,
+    /// Certificates (PEM, one or more, or one in DER) that are trusted in addition to the system's: authorities, and
+    /// certificates of servers themselves.
+    pub ca: Option<Vec<u8>>,
+    /// Shown to the endpoints, not to hosts they point to.
+    pub client_certificate: Option<ClientCertificate>,
+    /// Folders with a folder `host[:port]` for an endpoint, of `*.crt`, `*.cert` and `*.key` files as Docker reads them; the
+    /// first that has one counts. [`certs_dirs`] are the usual ones. Default: none.
+    pub certs_dirs: Vec<PathBuf>,
+    /// Non-public addresses that redirects and token endpoints may lead to. An endpoint given as a private or loopback
+    /// address may lead to others of that kind.
+    pub private_addresses: PrivateAddresses,
+    /// In place of the system's. Not asked for what goes through a proxy of the environment.
+    pub resolver: Option<Arc<dyn Resolve>>,
+    /// In place of TCP.
+    pub connector: Option<Arc<dyn Connect>>,
+    /// The cryptography of TLS; by default what the process has installed, else aws-lc-rs.
+    pub crypto_provider: Option<Arc<CryptoProvider>>,
     /// Whether user and password are exchanged for tokens by POST (OAuth 2), which gives refresh tokens, before GET is
     /// tried. Default `false`. Identity tokens are always exchanged by POST.
     pub tokens_by_post: bool,
@@ -44,6 +67,14 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// Is told what happens, for metrics. Called on the hot path: must be quick and must not block.
     pub observer: Observer,
+}
+
+/// Where containers/image and Docker look for certificates of registries: the user's folder, then the machine's.
+#[must_use]
+pub fn certs_dirs(home: Option<&Path>) -> Vec<PathBuf> {
+    let of_user = home.map(|home| home.join(".config/containers/certs.d"));
+    let of_machine = ["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from);
+    of_user.into_iter().chain(of_machine).collect()
 }
 
 /// One base URL of an upstream.
@@ -145,7 +176,13 @@ impl Config {
             name: name.into(),
             endpoints,
             credentials: None,
-            ca_pem: None,
+            ca: None,
+            client_certificate: None,
+            certs_dirs: Vec::new(),
+            private_addresses: PrivateAddresses::default(),
+            resolver: None,
+            connector: None,
+            crypto_provider: None,
             tokens_by_post: false,
             api: Api::default(),
             insecure: Insecure::default(),
@@ -163,7 +200,10 @@ impl fmt::Debug for Config {
             .field("name", &self.name)
             .field("endpoints", &self.endpoints)
             .field("credentials", &self.credentials)
-            .field("ca_pem", &self.ca_pem.as_ref().map(Vec::len))
+            .field("ca", &self.ca.as_ref().map(Vec::len))
+            .field("client_certificate", &self.client_certificate)
+            .field("certs_dirs", &self.certs_dirs)
+            .field("private_addresses", &self.private_addresses)
             .field("tokens_by_post", &self.tokens_by_post)
             .field("api", &self.api)
             .field("insecure", &self.insecure)

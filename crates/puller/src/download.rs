@@ -7,13 +7,12 @@ use std::{fmt, sync::Arc};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use longshore_reference::Canonical;
-use reqwest::Response;
 
 use self::source::Source;
 use crate::{
     Error, Event,
     error::Fault,
-    transport::{self, Failure},
+    http::{self as transport, Failure, Response},
     tries,
     upstream::{Upstream, blob_ask},
     v1::layer::Layer,

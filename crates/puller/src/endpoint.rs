@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    net::IpAddr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -15,15 +14,20 @@ use tokio::time::Instant;
 use url::Url;
 
 use crate::{
-    Credentials, Insecure, address, auth::challenge::Challenge, breaker::Breaker, classify::Role,
-    limit::Limits, lookup::Version, transport::same_origin, v1::ping::Ping,
+    Credentials, Insecure, PrivateAddresses,
+    auth::challenge::Challenge,
+    breaker::Breaker,
+    classify::Role,
+    http::{Access, Client, Origin, Trust},
+    limit::Limits,
+    lookup::Version,
+    v1::ping::Ping,
 };
 
 /// An endpoint with what we learnt of it.
 #[derive(Debug)]
 pub(crate) struct Contact {
-    url: Url,
-    host: Arc<str>,
+    origin: Origin,
     pub(crate) version: Version,
     /// What it was made of was given without a scheme.
     bare: Option<Arc<Bare>>,
@@ -33,7 +37,6 @@ pub(crate) struct Contact {
     pub(crate) limits: Limits,
     challenge: Mutex<Option<Challenge>>,
     rejected: Mutex<Option<(Digest, Instant)>>,
-    inside: Mutex<Option<(bool, Instant)>>,
     /// Of a v1 endpoint.
     ping: Mutex<Option<(Ping, Instant)>>,
     /// Of a v1 endpoint: it was seen to speak v1 once; an outage later does not change that.
@@ -59,14 +62,20 @@ impl Contact {
         bare: Option<Arc<Bare>>,
         role: Role,
         credentials: Option<Credentials>,
+        private: &PrivateAddresses,
     ) -> Self {
         let name = url.host_str().unwrap_or_default();
         let host = url
             .port()
             .map_or_else(|| name.into(), |port| format!("{name}:{port}").into());
+        let rule = bare.as_ref().map(|bare| Arc::clone(&bare.rule));
+        let reachable = PrivateAddresses::implied_by(&url).and(private);
+        let trust = Trust {
+            endpoint: Access::Endpoint(rule),
+            pointed: Access::Pointed(Arc::new(reachable)),
+        };
         Self {
-            url,
-            host,
+            origin: Origin { url, host, trust },
             version,
             bare,
             role,
@@ -75,7 +84,6 @@ impl Contact {
             limits: Limits::default(),
             challenge: Mutex::default(),
             rejected: Mutex::default(),
-            inside: Mutex::default(),
             ping: Mutex::default(),
             spoke: AtomicBool::new(false),
             silent: Mutex::default(),
@@ -84,21 +92,26 @@ impl Contact {
 
     /// Host and, unless it is the scheme's own, port: how logs, metrics and errors call it.
     pub(crate) fn host(&self) -> &Arc<str> {
-        &self.host
+        &self.origin.host
+    }
+
+    /// Whom requests are made for.
+    pub(crate) fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// `GET /v2/`, or what ends in `/v1/`.
     pub(crate) fn url(&self) -> &Url {
-        &self.url
+        &self.origin.url
     }
 
     pub(crate) fn is_own(&self, url: &Url) -> bool {
-        same_origin(&self.url, url)
+        self.origin.is_own(url)
     }
 
     /// The name a repository has there: what follows `v2/` in the base URL comes first.
     pub(crate) fn repository(&self, path: &str) -> String {
-        let base = self.url.path();
+        let base = self.url().path();
         let prefix = base
             .rfind("/v2/")
             .and_then(|at| base.get(at + 4..))
@@ -107,26 +120,22 @@ impl Contact {
     }
 
     /// Whether it may be asked at all: a plain one only if its host is insecure and does not answer over TLS.
-    pub(crate) async fn is_eligible(&self) -> bool {
+    pub(crate) async fn is_eligible(&self, client: &Client) -> bool {
         match &self.bare {
-            Some(bare) if self.url.scheme() == "http" => {
-                !bare.answers_tls() && bare.is_insecure().await
+            Some(bare) if self.url().scheme() == "http" => {
+                !bare.answers_tls() && bare.is_insecure(client).await
             }
             _ => true,
         }
     }
 
-    /// Whether its certificate does not matter.
-    pub(crate) async fn is_unverified(&self) -> bool {
-        match &self.bare {
-            Some(bare) if self.url.scheme() == "https" => bare.is_insecure().await,
-            _ => false,
-        }
-    }
-
     /// It answered something.
     pub(crate) fn answered(&self) {
-        if let Some(bare) = self.bare.as_ref().filter(|_| self.url.scheme() == "https") {
+        if let Some(bare) = self
+            .bare
+            .as_ref()
+            .filter(|_| self.url().scheme() == "https")
+        {
             set(&bare.tls, Some(Instant::now() + KEPT_FOR));
         }
     }
@@ -191,34 +200,6 @@ impl Contact {
         *self.rejected.lock().unwrap_or_else(PoisonError::into_inner) =
             Some((login, now + REJECTED_FOR));
     }
-
-    /// Whether it has an address inside itself; then it may point to addresses inside.
-    pub(crate) async fn is_inside(&self) -> bool {
-        if let Some(address) = address::literal(&self.url) {
-            return self
-                .inside_seen()
-                .unwrap_or_else(|| address::is_inside(address));
-        }
-        if let Some(inside) = self.inside_seen() {
-            return inside;
-        }
-        let name = self.url.host_str().unwrap_or_default();
-        let found = tokio::net::lookup_host((name, 0)).await;
-        let inside = found.is_ok_and(|mut found| found.any(|a| address::is_inside(a.ip())));
-        self.see_inside(inside);
-        inside
-    }
-
-    fn inside_seen(&self) -> Option<bool> {
-        let seen = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.filter(|(_, until)| Instant::now() < *until)
-            .map(|(inside, _)| inside)
-    }
-
-    pub(crate) fn see_inside(&self, inside: bool) {
-        let until = Instant::now() + INSIDE_FOR;
-        *self.inside.lock().unwrap_or_else(PoisonError::into_inner) = Some((inside, until));
-    }
 }
 
 impl Bare {
@@ -231,25 +212,15 @@ impl Bare {
         }
     }
 
-    /// By name, by address, and for a name that does not resolve: no.
-    async fn is_insecure(&self) -> bool {
+    /// As it was a short while ago. This decides whether to ask at all; a connection is judged by its own address.
+    async fn is_insecure(&self, client: &Client) -> bool {
         if let Some(insecure) = fresh(&self.insecure) {
             return insecure;
         }
-        let addresses: Vec<IpAddr> = match address::literal(&self.url) {
-            Some(address) => vec![address],
-            None => {
-                let name = self.url.host_str().unwrap_or_default();
-                match tokio::net::lookup_host((name, 0)).await {
-                    Ok(found) => found.map(|found| found.ip()).collect(),
-                    Err(_) => Vec::new(),
-                }
-            }
-        };
-        let insecure = self.rule.covers(&self.url, &addresses);
+        let insecure = client.is_insecure(&self.url, &self.rule).await;
         set(
             &self.insecure,
-            Some((insecure, Instant::now() + INSIDE_FOR)),
+            Some((insecure, Instant::now() + INSECURE_FOR)),
         );
         insecure
     }
@@ -310,21 +281,22 @@ impl Distrust {
 const REJECTED_FOR: Duration = Duration::from_secs(60);
 /// How long is kept what was learnt of the versions and schemes a host speaks.
 const KEPT_FOR: Duration = Duration::from_secs(300);
-const INSIDE_FOR: Duration = Duration::from_secs(60);
+const INSECURE_FOR: Duration = Duration::from_secs(60);
 const DISTRUSTED_FOR: Duration = Duration::from_secs(300);
 const DISTRUSTED_MAX: usize = 4096;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lookup;
+    use crate::{Config, Endpoint, lookup};
 
     fn contacts(host: &str, rule: Insecure) -> Vec<Contact> {
         let url = lookup::host(host).unwrap().join("/v2/").unwrap();
         let bare = Arc::new(Bare::new(url.clone(), Arc::new(rule)));
         let urls = lookup::urls(&url, true).into_iter();
         urls.map(|(url, version)| {
-            Contact::new(url, version, Some(Arc::clone(&bare)), Role::Origin, None)
+            let (bare, none) = (Some(Arc::clone(&bare)), PrivateAddresses::default());
+            Contact::new(url, version, bare, Role::Origin, None, &none)
         })
         .collect()
     }
@@ -341,19 +313,28 @@ mod tests {
             ("192.0.2.1", named, false),
         ] {
             let contacts = contacts(host, rule);
+            let config = Config::new("r.test", vec![Endpoint::of_host(host).unwrap()]);
+            let client = Client::new(&config).unwrap();
             for contact in &contacts {
                 let plain = contact.url().scheme() == "http";
-                assert_eq!(contact.is_eligible().await, !plain || insecure, "{host}");
-                assert_eq!(contact.is_unverified().await, !plain && insecure, "{host}");
+                assert_eq!(
+                    contact.is_eligible(&client).await,
+                    !plain || insecure,
+                    "{host}"
+                );
             }
             // A plain answer changes nothing, one over TLS does, for a while.
             contacts[1].answered();
-            assert_eq!(contacts[3].is_eligible().await, insecure);
+            assert_eq!(contacts[3].is_eligible(&client).await, insecure);
             contacts[0].answered();
-            assert!(!contacts[1].is_eligible().await && !contacts[3].is_eligible().await);
-            assert!(contacts[0].is_eligible().await && contacts[2].is_eligible().await);
+            assert!(
+                !contacts[1].is_eligible(&client).await && !contacts[3].is_eligible(&client).await
+            );
+            assert!(
+                contacts[0].is_eligible(&client).await && contacts[2].is_eligible(&client).await
+            );
             tokio::time::advance(KEPT_FOR).await;
-            assert_eq!(contacts[1].is_eligible().await, insecure);
+            assert_eq!(contacts[1].is_eligible(&client).await, insecure);
         }
     }
 }

@@ -173,8 +173,11 @@ pub enum Fault {
     Json,
     /// A header that is missing, unreadable, or contradicts the request.
     Header(&'static str),
-    /// A redirect that must not be followed: too many, to plain HTTP, or to an address inside.
+    /// A redirect that must not be followed: too many, to plain HTTP, or with credentials in it.
     Redirect,
+    /// A redirect or a token endpoint at an address that is not public, and that
+    /// [`Config::private_addresses`](crate::Config::private_addresses) does not name.
+    PrivateAddress,
     /// A token endpoint that must not be asked, for the same reasons.
     Realm,
     /// A token endpoint's answer without a usable token.
@@ -251,6 +254,9 @@ impl fmt::Display for Fault {
             Self::Json => f.write_str("not a json document"),
             Self::Header(name) => write!(f, "header {name} missing or wrong"),
             Self::Redirect => f.write_str("a redirect that must not be followed"),
+            Self::PrivateAddress => {
+                f.write_str("led to a private address that private_addresses does not allow")
+            }
             Self::Realm => f.write_str("a token endpoint that must not be asked"),
             Self::Token => f.write_str("no token in the answer of the token endpoint"),
             Self::Status(status) => write!(f, "status {status}"),

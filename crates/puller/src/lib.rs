@@ -36,7 +36,6 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod address;
 mod auth;
 mod breaker;
 mod classify;
@@ -45,12 +44,12 @@ mod download;
 mod endpoint;
 mod error;
 mod fallback;
+mod http;
 mod limit;
 mod list;
 mod lookup;
 mod manifest;
 mod request;
-mod transport;
 mod tries;
 mod upstream;
 mod v1;
@@ -72,9 +71,15 @@ pub use auth::{
     credentials::{Credentials, Secret},
     keyring::{Keyring, Places},
 };
-pub use config::{Api, Config, Endpoint, Event, Kind, Observer, Timeouts};
+pub use config::{Api, Config, Endpoint, Event, Kind, Observer, Timeouts, certs_dirs};
 pub use download::{Download, Ranges};
 pub use error::{Error, Fault, Phase, Reason, Source};
+pub use http::{
+    address::PrivateAddresses,
+    certificates::Client as ClientCertificate,
+    connector::{Connect, Connecting, Stream},
+    resolver::{Resolve, Resolving},
+};
 pub use list::{LIST_BYTES_MAX, Passed};
 pub use lookup::Insecure;
 pub use manifest::{Fetched, Head, MANIFEST_BYTES_MAX};

@@ -10,9 +10,9 @@ use crate::{
     endpoint::Contact,
     error::{Fault, Reason},
     fallback::Fallback,
+    http::{self as transport, Failure},
     lookup::Version,
     request::Ask,
-    transport::{self, Failure},
     wire::{fields, link::Link},
 };
 

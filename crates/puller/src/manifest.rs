@@ -13,9 +13,9 @@ use crate::{
     endpoint::Contact,
     error::Fault,
     fallback::Fallback,
+    http::{self as transport, Failure},
     lookup::Version,
     request::Ask,
-    transport::{self, Failure},
     upstream::asks_for_body,
     wire::fields,
 };

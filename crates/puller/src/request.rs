@@ -9,7 +9,6 @@ use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
     header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, RANGE},
 };
-use reqwest::Response;
 use tokio::time::{Instant, timeout};
 
 use crate::{
@@ -21,8 +20,9 @@ use crate::{
     classify::{self, Meaning, Reply},
     endpoint::Contact,
     error::{Fault, Reason},
+    http::{Failure, Followed, Request, Response},
     limit::Ration,
-    transport::{Failure, Followed, Request},
+    lookup::Version,
     upstream::Inner,
     wire::{fields::is_html, retry_after},
 };
@@ -57,7 +57,7 @@ impl Ask<'_> {
         }
     }
 
-    fn request(&self, contact: &Contact, authorization: Option<HeaderValue>) -> Request {
+    fn request(&self, contact: &Contact, authorization: Option<HeaderValue>) -> Request<'static> {
         let mut url = contact.url().clone();
         url.set_path(&format!(
             "{}{}{}",
@@ -77,10 +77,9 @@ impl Ask<'_> {
             headers.insert(RANGE, range);
         }
         Request {
-            method: self.method.clone(),
-            url,
-            headers,
             authorization,
+            within: Some(Version::V2.segment()),
+            ..Request::new(self.method.clone(), url, headers)
         }
     }
 
@@ -166,15 +165,15 @@ impl Inner {
         self.exchange(contact, ask.kind, again).await
     }
 
-    /// [`Transport::follow`](crate::transport::Transport::follow), observed.
+    /// [`Client::follow`](crate::http::Client::follow), observed.
     pub(crate) async fn exchange(
         &self,
         contact: &Contact,
         kind: Kind,
-        request: Request,
+        request: Request<'_>,
     ) -> Result<Followed, Failure> {
         let start = Wall::now();
-        let result = self.transport.follow(contact, request).await;
+        let result = self.transport.follow(contact.origin(), request).await;
         let code = result
             .as_ref()
             .ok()

@@ -12,8 +12,8 @@ use crate::{
     classify::{self, Next, Role, TRIES_MAX},
     endpoint::Contact,
     error::{Fault, Reason},
+    http::Failure,
     limit::Ration,
-    transport::Failure,
     upstream::Inner,
 };
 
@@ -73,7 +73,7 @@ impl<'a> Tries<'a> {
             let Some(contact) = self.inner.contacts.get(index) else {
                 break;
             };
-            if !contact.is_eligible().await {
+            if !contact.is_eligible(&self.inner.transport).await {
                 self.pass();
                 continue;
             }

@@ -10,7 +10,6 @@ use std::{
 
 use http::{Method, StatusCode};
 use longshore_reference::{Canonical, Digest};
-use reqwest::Response;
 use tokio::time::Instant;
 
 use crate::{
@@ -20,9 +19,9 @@ use crate::{
     config::{Api, Observer},
     endpoint::{Bare, Contact, Distrust},
     error::Fault,
+    http::{self as transport, Client, Failure, Response},
     lookup::{self, Version},
     request::Ask,
-    transport::{self, Failure, Transport},
     tries::Tries,
     v1::sessions::Sessions,
     wire::{fields, range},
@@ -42,7 +41,7 @@ pub(crate) struct Inner {
     pub(crate) sessions: Sessions,
     /// It was seen to be a v2 registry.
     confirmed_v2: AtomicBool,
-    pub(crate) transport: Transport,
+    pub(crate) transport: Client,
     pub(crate) tokens: Tokens,
     pub(crate) distrust: Distrust,
     pub(crate) realms: Vec<String>,
@@ -60,7 +59,7 @@ impl Upstream {
             return Err(Error::config("endpoints", "none given"));
         };
         let contacts = contacts(&config, origin);
-        let transport = Transport::new(&config)?;
+        let transport = Client::new(&config)?;
         let Config {
             name,
             realms,
@@ -198,7 +197,8 @@ fn contacts(config: &Config, origin: &Endpoint) -> Vec<Contact> {
                 _ => continue,
             };
             let (bare, credentials) = (bare.clone(), credentials.cloned());
-            list.push(Contact::new(url, version, bare, role, credentials));
+            let private = &config.private_addresses;
+            list.push(Contact::new(url, version, bare, role, credentials, private));
         }
     }
     v2.append(&mut v1);

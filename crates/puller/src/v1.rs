@@ -4,7 +4,6 @@
 //! index. What follows Docker 1.10 is said where it is odd.
 
 mod ask;
-mod cookies;
 pub(crate) mod layer;
 pub(crate) mod ping;
 pub(crate) mod session;
@@ -33,10 +32,10 @@ use crate::{
     classify::{self, Next},
     endpoint::Contact,
     error::Fault,
+    http::Failure,
     limit::Ration,
     list::LIST_BYTES_MAX,
     lookup::Version,
-    transport::Failure,
     tries::Tries,
     wire::fields,
 };

@@ -10,8 +10,8 @@ use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use super::Credentials;
 use super::value::{
-    Age, Api, Endpoint, Host, InsecureHosts, OnDeleted, OnDenied, RateLimitStatus, Span, StoreUrl,
-    UpstreamName,
+    Age, Api, Endpoint, Host, InsecureHosts, OnDeleted, OnDenied, PrivateAddresses,
+    RateLimitStatus, Span, StoreUrl, UpstreamName,
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -66,6 +66,7 @@ pub(super) struct Upstream {
     pub(super) ca: Option<Folder>,
     pub(super) hosts: Vec<Host>,
     pub(super) realms: Vec<Host>,
+    pub(super) private_addresses: PrivateAddresses,
     revalidate: Option<Age>,
     max_stale: Option<Age>,
     negative_ttl: Option<Span>,

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::file::{self, File};
 use super::{
     Api, CONNECTIONS_MAX_DEFAULT, Config, Endpoint, Error, FILLS_MAX_DEFAULT, LISTEN_DEFAULT,
-    Overrides, Policy, Store, StoreUrl, Upstream,
+    Overrides, Policy, PrivateAddresses, Store, StoreUrl, Upstream,
 };
 use crate::names::PUBLIC;
 
@@ -31,6 +31,7 @@ pub(super) fn resolve(
             ca: from.ca.map(|ca| ca.0),
             hosts: from.hosts.into_iter().map(|host| host.0).collect(),
             realms: from.realms.into_iter().map(|host| host.0).collect(),
+            private_addresses: from.private_addresses,
         })
         .collect();
     add_overrides(&mut upstreams, overrides, defaults)?;
@@ -157,6 +158,7 @@ fn plain(name: &str, endpoints: Vec<Endpoint>, policy: Policy) -> Upstream {
         ca: None,
         hosts: Vec::new(),
         realms: Vec::new(),
+        private_addresses: PrivateAddresses::default(),
         policy,
     }
 }

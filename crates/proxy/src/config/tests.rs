@@ -136,6 +136,7 @@ const INHERITING: &str = r#"
         stale_needs_whole = false
         hosts = ["Corp.Mirror.example"]
         realms = ["auth.corp.example"]
+        private_addresses = ["10.0.0.0/8", "storage.corp.example"]
         credentials = { username = "u", password_env = "CORP_PASSWORD" }
         [upstreams."quay.io"]
         negative_ttl = "0s"
@@ -194,6 +195,11 @@ fn upstreams_inherit_and_override() {
     assert_eq!(upstream(&config, "quay.io").api, Api::Auto);
     assert_eq!(corp.hosts, ["corp.mirror.example"]);
     assert_eq!(corp.realms, ["auth.corp.example"]);
+    let private = ["10.0.0.0/8".to_owned(), "storage.corp.example".to_owned()];
+    assert_eq!(
+        corp.private_addresses,
+        PrivateAddresses::try_from(private.to_vec()).unwrap()
+    );
     assert_eq!(
         corp.credentials,
         Some(basic("u", Secret::Env("CORP_PASSWORD".to_owned())))

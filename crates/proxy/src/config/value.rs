@@ -153,6 +153,31 @@ impl TryFrom<Vec<String>> for InsecureHosts {
     }
 }
 
+/// Non-public addresses that an upstream may point to.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(try_from = "Vec<String>")]
+pub struct PrivateAddresses(longshore_puller::PrivateAddresses);
+
+impl PrivateAddresses {
+    /// As the puller takes them.
+    pub fn get(&self) -> &longshore_puller::PrivateAddresses {
+        &self.0
+    }
+}
+
+impl TryFrom<Vec<String>> for PrivateAddresses {
+    type Error = ValueError;
+
+    fn try_from(entries: Vec<String>) -> Result<Self, Self::Error> {
+        match longshore_puller::PrivateAddresses::parse(entries.iter().map(String::as_str)) {
+            Ok(parsed) => Ok(Self(parsed)),
+            Err(_) => Err(ValueError {
+                expected: "private addresses are networks like \"10.0.0.0/8\" and hosts like \"storage.corp.example\"",
+            }),
+        }
+    }
+}
+
 /// The name of an upstream as images carry it, in its one spelling.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct UpstreamName(String);

@@ -51,12 +51,15 @@ pub(super) fn puller(
         config::Api::V1 => Api::V1,
     };
     config.realms.clone_from(&configured.realms);
+    config
+        .private_addresses
+        .clone_from(configured.private_addresses.get());
     if let Some(ca) = &configured.ca {
         let pem = std::fs::read(ca).map_err(|source| Error::Read {
             path: ca.display().to_string(),
             source,
         })?;
-        config.ca_pem = Some(pem);
+        config.ca = Some(pem);
     }
     let metrics = Arc::clone(metrics);
     config.observer = Arc::new(move |event| metrics.upstream(id, event));

@@ -2,19 +2,18 @@
 
 use std::{
     sync::Arc,
-    time::{Duration, Instant as Wall, SystemTime},
+    time::{Duration, SystemTime},
 };
 
 use http::{
     HeaderMap, HeaderValue, Method,
     header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE},
 };
-use reqwest::Response;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use url::{Url, form_urlencoded};
 
 use crate::{
-    Error, Event, Kind, Phase,
+    Error, Kind,
     auth::{
         credentials::{Login, Means},
         realm,
@@ -22,7 +21,7 @@ use crate::{
     },
     endpoint::Contact,
     error::{Fault, Reason},
-    transport::{self, Failure, Request, Transport},
+    http::{self as transport, Request, Response},
     upstream::Inner,
     wire::retry_after,
 };
@@ -136,17 +135,25 @@ impl Inner {
         login: Option<&Login>,
     ) -> Result<Answer, NoToken> {
         let request = Request {
-            method: Method::GET,
-            url: token_url(realm, key, login),
-            headers: headers(),
             authorization: login.and_then(|login| login.header.clone()),
+            ..Request::new(Method::GET, token_url(realm, key, login), headers())
         };
         let followed = self
             .exchange(contact, Kind::Token, request)
             .await
             .map_err(|f| now(f.error))?;
-        self.read_token(contact, followed.response, login.is_some())
-            .await
+        let anonymous = login.is_some() && !transport::same_origin(&followed.url, realm);
+        let read = self.read_token(contact, followed.response, login.is_some() && !anonymous);
+        let mut answer = read.await?;
+        if anonymous {
+            tracing::warn!(
+                upstream = %self.name, endpoint = %contact.host(), host = followed.url.host_str(),
+                "token endpoint redirects to another host, which gets no credentials"
+            );
+            // What an anonymous client may do is not kept as what the credentials may do.
+            answer.life = Duration::ZERO;
+        }
+        Ok(answer)
     }
 
     /// The form of OAuth 2. `None` where it is refused as servers that do not know it do: 404 (GCR), 401 (Artifactory),
@@ -158,19 +165,17 @@ impl Inner {
         key: &Key,
         form: &Form<'_>,
     ) -> Result<Option<Answer>, NoToken> {
-        let start = Wall::now();
-        let result = self
-            .transport
-            .post(contact, realm, headers(), encode(key, form))
-            .await;
-        let code = result.as_ref().ok().map(|r| r.status().as_u16());
-        self.observe(Event::Request {
-            endpoint: contact.host(),
-            kind: Kind::Token,
-            code,
-            seconds: start.elapsed().as_secs_f64(),
-        });
-        let response = result.map_err(|f| now(f.error))?;
+        let mut headers = headers();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static("application/x-www-form-urlencoded"),
+        );
+        let request = Request {
+            form: Some(encode(key, form).into()),
+            ..Request::new(Method::POST, realm.clone(), headers)
+        };
+        let followed = self.exchange(contact, Kind::Token, request).await;
+        let response = followed.map_err(|f| now(f.error))?.response;
         if matches!(response.status().as_u16(), 400 | 401 | 404 | 405) {
             transport::drain(response, self.transport.timeouts.headers).await;
             return Ok(None);
@@ -217,36 +222,6 @@ impl Inner {
                 }))
             }
             status => Err(now(Error::misbehaved(host, Fault::Status(status)))),
-        }
-    }
-}
-
-impl Transport {
-    /// Sends a form, once: it holds credentials, so no redirect is followed.
-    async fn post(
-        &self,
-        contact: &Contact,
-        url: &Url,
-        headers: HeaderMap,
-        form: String,
-    ) -> Result<Response, Failure> {
-        let own = contact.is_own(url);
-        let failed = |error| Failure { error, own };
-        let client = self.client_for(contact, url).await.map_err(failed)?;
-        let sent = client
-            .post(url.clone())
-            .headers(headers)
-            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(form)
-            .send();
-        let host = contact.host();
-        let response = timeout(self.timeouts.headers, sent)
-            .await
-            .map_err(|_| failed(transport::timed_out(host, Phase::Headers)))?
-            .map_err(|error| failed(transport::from_reqwest(host, error)))?;
-        match response.status().is_redirection() {
-            true => Err(failed(Error::misbehaved(host, Fault::Redirect))),
-            false => Ok(response),
         }
     }
 }

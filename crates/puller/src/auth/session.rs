@@ -16,8 +16,8 @@ use crate::{
     classify::Role,
     endpoint::Contact,
     error::Source,
+    http::{self as transport, Failure, Request},
     request::{Ask, Refused},
-    transport::{self, Failure, Request},
     upstream::Inner,
 };
 
@@ -307,12 +307,7 @@ impl Inner {
     async fn ping(&self, contact: &Contact) -> Result<Option<Challenge>, Failure> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let request = Request {
-            method: Method::GET,
-            url: contact.url().clone(),
-            headers,
-            authorization: None,
-        };
+        let request = Request::new(Method::GET, contact.url().clone(), headers);
         let followed = self.exchange(contact, Kind::Ping, request).await?;
         let challenge = match followed.response.status() {
             StatusCode::UNAUTHORIZED => Challenge::choose(followed.response.headers()),

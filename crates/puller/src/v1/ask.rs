@@ -1,16 +1,15 @@
 //! One request of protocol v1, and what a refusal means.
 
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, SystemTime},
 };
 
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
-    header::{ACCEPT, ACCEPT_ENCODING, COOKIE, RANGE},
+    header::{ACCEPT, ACCEPT_ENCODING, RANGE},
 };
-use reqwest::Response;
 use tokio::time::Instant;
 use url::Url;
 
@@ -21,9 +20,10 @@ use crate::{
     classify::{self, Meaning, Next, TRIES_MAX},
     endpoint::Contact,
     error::{Fault, Reason},
+    http::{self as transport, Failure, Followed, Request, Response},
     limit::Ration,
+    lookup::Version,
     request::Refused,
-    transport::{self, Failure, Followed, Request},
     tries,
     upstream::Inner,
     wire::retry_after,
@@ -53,7 +53,7 @@ impl Get {
         }
     }
 
-    fn request(&self, authorization: Option<HeaderValue>) -> Request {
+    fn request(&self, authorization: Option<HeaderValue>) -> Request<'_> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
@@ -66,10 +66,9 @@ impl Get {
             headers.insert(RANGE, range);
         }
         Request {
-            method: Method::GET,
-            url: self.url.clone(),
-            headers,
             authorization,
+            within: Some(Version::V1.segment()),
+            ..Request::new(Method::GET, self.url.clone(), headers)
         }
     }
 }
@@ -85,13 +84,11 @@ impl Inner {
     ) -> Result<Response, Failure> {
         let sent = session.authorization(contact, get, &self.realms);
         let mut request = get.request(sent.clone());
-        if let Some(cookie) = session.cookie(&get.url) {
-            request.headers.insert(COOKIE, cookie);
-        }
+        request.cookies = Some(session.cookies());
         let asked = Instant::now();
         let Followed { response, url } = self.exchange(contact, get.kind, request).await?;
         if transport::same_origin(&url, &get.url) {
-            session.learn(&url, response.headers());
+            session.learn(response.headers());
         }
         let own = contact.is_own(&url);
         let status = response.status();
@@ -169,7 +166,10 @@ impl Inner {
         contact: &Contact,
         get: &Get,
     ) -> Result<(StatusCode, HeaderMap, Bytes), Failure> {
-        let followed = self.exchange(contact, get.kind, get.request(None)).await?;
+        let cookies = Mutex::default();
+        let mut request = get.request(None);
+        request.cookies = Some(&cookies);
+        let followed = self.exchange(contact, get.kind, request).await?;
         let (status, headers) = (
             followed.response.status(),
             followed.response.headers().clone(),

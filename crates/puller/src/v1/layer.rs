@@ -5,7 +5,6 @@ use std::sync::Arc;
 use http::{HeaderMap, StatusCode, header::ACCEPT_RANGES};
 use longshore_manifest::v1::ImageId;
 use longshore_reference::{Digest, Hasher, Named};
-use reqwest::Response;
 use url::Url;
 
 use super::{Visit, Visits, ask::Get, checksum, own, session::Session};
@@ -14,7 +13,7 @@ use crate::{
     classify::{self, Next, TRIES_MAX},
     endpoint::Contact,
     error::Fault,
-    transport::Failure,
+    http::{Failure, Response},
     tries,
 };
 

@@ -15,7 +15,7 @@ use longshore_reference::{Digest, Hasher};
 use tokio::time::Instant;
 use url::Url;
 
-use super::{ask::Get, cookies::Cookies, ping::Ping};
+use super::{ask::Get, ping::Ping};
 use crate::{
     Error, Event, Kind,
     auth::{
@@ -26,9 +26,9 @@ use crate::{
     classify::Role,
     endpoint::Contact,
     error::Fault,
+    http::{Failure, cookies::Cookies, same_origin},
     list::LIST_BYTES_MAX,
     lookup,
-    transport::{Failure, same_origin},
     upstream::Inner,
 };
 
@@ -109,16 +109,12 @@ impl Session {
             .clone()
     }
 
-    pub(crate) fn cookie(&self, url: &Url) -> Option<HeaderValue> {
-        let cookies = self.cookies.lock().unwrap_or_else(PoisonError::into_inner);
-        cookies.header(url)
+    pub(crate) fn cookies(&self) -> &Mutex<Cookies> {
+        &self.cookies
     }
 
-    /// Takes over cookies and a token from what `url` itself answered.
-    pub(crate) fn learn(&self, url: &Url, headers: &HeaderMap) {
-        let mut cookies = self.cookies.lock().unwrap_or_else(PoisonError::into_inner);
-        cookies.keep(url, headers);
-        drop(cookies);
+    /// Keeps the token that came with a response of the host that was asked.
+    pub(crate) fn learn(&self, headers: &HeaderMap) {
         if let Some(token) = token(headers) {
             *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
         }

@@ -9,7 +9,7 @@ use std::{
 use tokio::{sync::OnceCell, time::Instant};
 
 use super::session::Session;
-use crate::transport::Failure;
+use crate::http::Failure;
 
 /// The sessions of an upstream, each for a few minutes, each opened once however many want it.
 #[derive(Debug, Default)]
@@ -88,7 +88,7 @@ const KEPT_FOR: Duration = Duration::from_secs(300);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Error, classify::Role, endpoint::Contact, lookup::Version};
+    use crate::{Error, PrivateAddresses, classify::Role, endpoint::Contact, lookup::Version};
 
     #[tokio::test(start_paused = true)]
     async fn sessions_are_kept_for_minutes() {
@@ -98,6 +98,7 @@ mod tests {
             None,
             Role::Origin,
             None,
+            &PrivateAddresses::default(),
         );
         let sessions = Sessions::default();
         let open = || async { Ok(Session::new(&contact, None)) };

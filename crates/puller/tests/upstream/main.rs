@@ -12,6 +12,7 @@ mod download;
 mod failing;
 mod keyring;
 mod list;
+mod pool;
 mod pull;
 mod redirect;
 mod script;

@@ -248,7 +248,7 @@ async fn failures_of_post_are_the_token_endpoints() {
             "rate limited by 127.0.0.1:PORT",
         ),
         (
-            Said::new(307, "").with("location", "/token2"),
+            Said::new(303, "").with("location", "/token2"),
             "127.0.0.1:PORT misbehaved: a redirect that must not be followed",
         ),
     ] {
@@ -327,6 +327,47 @@ async fn a_redirected_token_request_carries_no_credentials() {
     let seen = elsewhere.seen();
     assert_eq!(elsewhere.lines(), [GET], "the form went nowhere else");
     assert!(seen[0].header("authorization").is_none() && !seen[0].query.contains("account"));
+}
+
+/// A token endpoint that moved within its host gets what it was to get.
+#[tokio::test]
+async fn a_token_request_redirected_within_its_host_keeps_its_credentials() {
+    for (by_post, status, line) in [
+        (false, 301, "GET /token/"),
+        (false, 307, "GET /token/"),
+        (true, 307, "POST /token/"),
+        (true, 308, "POST /token/"),
+    ] {
+        let origin = Script::start(move |asked| match asked.path.as_str() {
+            "/token" => Said::new(status, "").with("location", "/token/"),
+            "/token/" => granted(r#"{"token":"good"}"#),
+            _ => let_in(asked, &challenge(asked.header("host").unwrap())),
+        })
+        .await;
+        let mut config = configured(&origin, basic("u", "p"));
+        config.tokens_by_post = by_post;
+        pull(&Upstream::new(config).unwrap()).await.unwrap();
+        let seen = origin.seen();
+        let moved: Vec<_> = seen.iter().filter(|a| a.path == "/token/").collect();
+        assert_eq!((origin.count(line), moved.len()), (1, 1), "{status}");
+        match by_post {
+            true => assert_eq!(moved[0].field("password").as_deref(), Some("p")),
+            false => assert_eq!(moved[0].header("authorization"), Some("Basic dTpw")),
+        }
+    }
+}
+
+/// What a token endpoint on another host grants the anonymous client is not kept for the credentials.
+#[tokio::test]
+async fn an_anonymous_token_is_not_kept_as_that_of_the_credentials() {
+    let elsewhere = Script::start(|_| granted(r#"{"token":"good","expires_in":300}"#)).await;
+    let location = format!("http://localhost:{}/token", elsewhere.port());
+    let origin = registry(move |_| Said::new(307, "").with("location", location.clone())).await;
+    let upstream = Upstream::new(configured(&origin, basic("u", "p"))).unwrap();
+    for asked in 1..=2 {
+        pull(&upstream).await.unwrap();
+        assert_eq!(elsewhere.count(GET), asked);
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 use longshore_tests::Origin;
 
 use super::*;
-use crate::{Api, Config, Endpoint, Upstream, classify::Role, lookup::Version};
+use crate::{Api, Config, Endpoint, PrivateAddresses, Upstream, classify::Role, lookup::Version};
 
 fn headers(name: &'static str, values: &[&str]) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -85,7 +85,14 @@ fn tokens() {
 #[test]
 fn who_gets_what() {
     let index = url("https://index.example/v1/");
-    let contact = Contact::new(index.clone(), Version::V1, None, Role::Origin, None);
+    let contact = Contact::new(
+        index,
+        Version::V1,
+        None,
+        Role::Origin,
+        None,
+        &PrivateAddresses::default(),
+    );
     let login = HeaderValue::from_static("Basic x");
     for (always, token, to, wants_token, expected) in WHO {
         let (always, token, wants_token, expected) = (*always, *token, *wants_token, *expected);
@@ -94,7 +101,7 @@ fn who_gets_what() {
             .map(url)
             .to_vec();
         if token {
-            session.learn(&index, &headers(TOKEN, &["t"]));
+            session.learn(&headers(TOKEN, &["t"]));
         }
         let mut get = Get::new(&url(to), "x", Kind::Blob);
         get.wants_token = wants_token;
@@ -104,35 +111,38 @@ fn who_gets_what() {
     }
 }
 
-/// An index outside may not name an address inside; one inside may.
+/// An index may not name a private address, but for what the configuration allows.
 #[tokio::test]
 async fn whom_an_index_may_name() {
-    let (index, named) = (Origin::start().await, Origin::start().await);
-    let mut config = Config::new("r.test", vec![Endpoint::parse(&index.url()).unwrap()]);
-    config.api = Api::V1;
-    let upstream = Upstream::new(config).unwrap();
-    let inner = &upstream.inner;
-    let contact = &inner.contacts[0];
-    let session = Session::new(contact, None);
+    let named = Origin::start().await;
     let port = named.host().rsplit_once(':').unwrap().1.to_owned();
-    for (host, inside, asked) in [
-        ("127.0.0.1", false, 0),
-        ("localhost", false, 0),
-        ("127.0.0.1", true, 1),
+    for (host, allowed) in [
+        ("127.0.0.1", false),
+        ("localhost", false),
+        ("127.0.0.1", true),
     ] {
-        contact.see_inside(inside);
+        let index = Endpoint::parse("http://index.test").unwrap();
+        let mut config = Config::new("r.test", vec![index]);
+        config.api = Api::V1;
+        if allowed {
+            config.private_addresses = PrivateAddresses::parse(["127.0.0.0/8"]).unwrap();
+        }
+        let upstream = Upstream::new(config).unwrap();
+        let inner = &upstream.inner;
+        let contact = &inner.contacts[0];
+        let session = Session::new(contact, None);
         let endpoint = url(&format!("http://{host}:{port}/v1/"));
         let get = Get::new(&endpoint, "images/x/layer", Kind::Blob);
         let failure = inner.ask_v1(contact, &session, &get).await.unwrap_err();
         let refused = matches!(
             failure.error,
             Error::Misbehaved {
-                fault: Fault::Redirect,
+                fault: Fault::PrivateAddress,
                 ..
             }
         );
-        assert_eq!(refused, !inside, "{host}: {failure:?}");
-        assert_eq!(named.requests().len(), asked, "{host}");
+        assert_eq!(refused, !allowed, "{host}: {failure:?}");
+        assert_eq!(named.requests().len(), usize::from(allowed), "{host}");
     }
 }
 

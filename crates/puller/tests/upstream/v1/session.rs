@@ -430,3 +430,17 @@ async fn many_images_come_in_order() {
     assert!(ancestry.images().map(|(id, _)| id).eq(&ids));
     assert_eq!(server.count("/json"), 40);
 }
+
+/// A balancer that answers every request without its cookie with the cookie and a redirect to the same place.
+#[tokio::test]
+async fn cookies_of_redirects_are_kept() {
+    let server = Server::start(|seen| match seen.header("cookie") {
+        Some(cookie) if cookie.contains("node=a") => standalone(seen),
+        _ => Answer::new(307, "")
+            .with("Location", seen.path.clone())
+            .with("Set-Cookie", "node=a; Path=/"),
+    })
+    .await;
+    let upstream = Upstream::new(config_of(&[&server.url()], Api::V1)).unwrap();
+    upstream.manifest(&tagged("library/app:1")).await.unwrap();
+}
