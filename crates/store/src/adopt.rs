@@ -29,20 +29,15 @@ impl Inner {
         let record = TagRecord {
             upstream_digest: Some(digest),
             digest,
-            stored: self.records.content(&canonical).await?.stored,
+            stored: self.records.manifest(&canonical).await?.stored,
             media_type: Arc::clone(&media_type),
             size: bytes.len() as u64,
             checked: seconds((self.clock)()),
         };
-        self.records
-            .put_tag(tagged, record, Some(&kept.record))
+        let kept = self
+            .put_tag(tagged, record, Some(&kept.record), bytes)
             .await;
-        Some(Held {
-            bytes,
-            media_type,
-            digest,
-            outcome: Outcome::Revalidated,
-        })
+        Some(kept.held(Outcome::Revalidated))
     }
 
     /// Takes what upstream gave for a tag.
@@ -77,8 +72,8 @@ impl Inner {
             size: held.bytes.len() as u64,
             checked: seconds((self.clock)()),
         };
-        self.records
-            .put_tag(tagged, record, kept.map(|kept| &*kept.record))
+        let before = kept.map(|kept| &*kept.record);
+        self.put_tag(tagged, record, before, held.bytes.clone())
             .await;
         Ok(held)
     }
@@ -90,7 +85,12 @@ impl Inner {
         canonical: &Canonical,
     ) -> Result<Held, Error> {
         let (digest, remote) = (canonical.digest(), &request.remote);
-        let elsewhere = match self.load_manifest(&digest).await {
+        // What is no manifest must not push manifests out of memory.
+        let bytes = match self.manifests.get(&digest) {
+            Some(bytes) => Some(bytes),
+            None => self.read_manifest(&digest).await,
+        };
+        let elsewhere = match bytes {
             Some(bytes) => longshore_manifest::guess(&bytes).map(|media_type| (bytes, media_type)),
             None => None,
         };

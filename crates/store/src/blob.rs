@@ -20,7 +20,7 @@ use crate::kept::Found;
 use crate::outcome::Outcome;
 use crate::passing::Passing;
 use crate::reader::BlobReader;
-use crate::records::ContentRecord;
+use crate::records::{ContentRecord, can_be};
 use crate::remote::{BlobAsk, Source};
 use crate::request::Request;
 use crate::store::{Event, Inner, Question, Store};
@@ -398,15 +398,24 @@ impl Inner {
         let (store, request) = (Arc::clone(self), request.clone());
         let key = request.target.clone();
         let (flight, _) = self.blobs_confirmed.join(&key, move || async move {
-            let known = store.records.content(&request.target).await;
+            let blob = &request.target;
+            let known = store.records.content(blob).await;
             let origin = known.as_ref().and_then(|known| known.origin.as_ref());
-            let size = request.remote.has(&request.target, origin).await?;
-            let record = ContentRecord {
-                size,
-                ..ContentRecord::default()
+            let refusal = match request.remote.has(blob, origin).await {
+                Ok(size) => {
+                    // The size is a claim, and not recorded.
+                    let record = ContentRecord::confirmed();
+                    store.records.put_content(blob, record).await;
+                    return Ok(size.filter(|size| can_be(*size, &blob.digest())));
+                }
+                Err(refusal) => refusal,
             };
-            store.records.put_content(&request.target, record).await;
-            Ok(size)
+            // Another process that shares the bucket may know more.
+            let is_answer = matches!(refusal, Refusal::Gone { .. } | Refusal::Denied { .. });
+            match store.records.in_bucket(blob).await {
+                Some(record) if !is_answer || record.origin.is_some() => Ok(None),
+                _ => Err(refusal),
+            }
         });
         let answer = flight.answer().await.ok_or(Error::GivenUp)?;
         answer.map_err(Error::from)

@@ -3,19 +3,25 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use longshore_manifest::{MANIFEST_BYTES_MAX, Manifest, MediaType, Role};
+use futures_util::{StreamExt, stream};
+use longshore_manifest::{MANIFEST_BYTES_MAX, Manifest, MediaType};
 use longshore_reference::{Canonical, Digest, Named};
 
 use crate::error::Error;
 use crate::fill::Follower;
 use crate::fill::progress::Phase;
 use crate::ingest::Ingest;
-use crate::manifest::{Held, misbehaved};
+use crate::manifest::{Held, Needs, misbehaved};
 use crate::outcome::Outcome;
-use crate::records::ContentRecord;
+use crate::records::{Child, ContentRecord};
 use crate::remote::Fetched;
 use crate::store::Inner;
 use crate::tier::layout;
+
+/// Blobs that are looked up in the bucket at once.
+const LOOKED_UP_MAX: usize = 16;
+/// Manifests that are looked at to tell whether one child of an index can be pulled.
+const LOOKED_AT_MAX: usize = 1000;
 
 impl Inner {
     /// Keeps a verified manifest and records what belongs to its repository. A disk that fails harms no client.
@@ -39,10 +45,16 @@ impl Inner {
             }
             self.manifests.insert(stored, bytes.clone());
         }
-        let stored = (stored != digest).then_some(stored);
-        self.records
-            .put_contents(belonging(named, digest, stored, &media_type, &bytes))
-            .await;
+        let record = ContentRecord {
+            size: Some(bytes.len() as u64),
+            verified: stored == digest,
+            media_type: Some(Arc::clone(&media_type)),
+            stored: (stored != digest).then_some(stored),
+            ..ContentRecord::default()
+        };
+        let canonical = Canonical::new(named.clone(), digest);
+        self.records.put_content(&canonical, record).await;
+        self.put_children(named, stored, &media_type, &bytes);
         Ok(Held {
             bytes,
             media_type,
@@ -74,6 +86,13 @@ impl Inner {
         if let Some(bytes) = self.manifests.get(digest) {
             return Some(bytes);
         }
+        let bytes = self.read_manifest(digest).await?;
+        self.manifests.insert(*digest, bytes.clone());
+        Some(bytes)
+    }
+
+    /// Bytes of a digest that may be a manifest's, from the local tier or the bucket: nothing that is none fills memory.
+    pub(crate) async fn read_manifest(&self, digest: &Digest) -> Option<Bytes> {
         let (key, digest) = (layout::blob(digest), *digest);
         let at = key.clone();
         let held = self
@@ -97,33 +116,49 @@ impl Inner {
                 None
             }
         };
-        let bytes = match bytes {
-            Some(bytes) => bytes,
-            None => {
-                let bytes = self
-                    .bucket
-                    .as_ref()?
-                    .read(&key, MANIFEST_BYTES_MAX as u64)
-                    .await?;
-                Some(bytes).filter(|bytes| Digest::of(digest.algorithm(), bytes) == digest)?
-            }
-        };
-        self.manifests.insert(digest, bytes.clone());
-        Some(bytes)
+        if bytes.is_some() {
+            return bytes;
+        }
+        let bucket = self.bucket.as_ref()?;
+        let bytes = bucket.read(&key, MANIFEST_BYTES_MAX as u64).await?;
+        Some(bytes).filter(|bytes| Digest::of(digest.algorithm(), bytes) == digest)
     }
 
     /// Bytes and media type of a manifest that belongs to the repository.
     pub(crate) async fn load_known(&self, canonical: &Canonical) -> Option<(Bytes, Arc<str>)> {
-        let record = self.records.content(canonical).await?;
+        let record = self.records.manifest(canonical).await?;
         let media_type = record.media_type.clone()?;
         let stored = record.stored.unwrap_or_else(|| canonical.digest());
-        Some((self.load_manifest(&stored).await?, media_type))
+        let bytes = self.load_manifest(&stored).await?;
+        self.put_children(canonical.named(), stored, &media_type, &bytes);
+        Some((bytes, media_type))
     }
 
-    /// Whether all that a client would pull is held: config and layers of an image, one whole child of an index.
+    /// What a manifest of a repository names belongs to the repository, too.
+    pub(crate) fn put_children(
+        &self,
+        named: &Named,
+        stored: Digest,
+        media_type: &str,
+        bytes: &Bytes,
+    ) {
+        let kind = MediaType::from(media_type);
+        let is_legacy = kind == MediaType::V1Ancestry || kind.is_schema1();
+        self.records.put_children(named, stored, is_legacy, || {
+            let manifest = Manifest::decode(Some(media_type), bytes.clone());
+            manifest.map_or_else(|_| Vec::new(), |manifest| Child::of(&manifest))
+        });
+    }
+
+    /// Whether all that a client would pull is held.
     pub(crate) async fn is_whole(&self, named: &Named, held: Held) -> bool {
         let mut next = vec![(held.bytes, held.media_type)];
+        let mut looked_at = 0;
         while let Some((bytes, media_type)) = next.pop() {
+            looked_at += 1;
+            if looked_at > LOOKED_AT_MAX {
+                return false;
+            }
             if *media_type == *MediaType::V1Ancestry.as_str() {
                 next.extend(self.made_of(named, &Digest::sha256(&bytes)).await);
                 continue;
@@ -131,99 +166,54 @@ impl Inner {
             let Ok(manifest) = Manifest::decode(Some(&media_type), bytes) else {
                 continue;
             };
-            let (mut blobs, mut is_index) = (Vec::new(), false);
-            if let Some(schema1) = manifest.schema1() {
-                // Nobody pulls the layers of steps that changed nothing.
-                let steps = schema1.steps().unwrap_or_default();
-                let wanted = steps.iter().filter(|step| step.throwaway != Some(true));
-                let blobs = wanted.map(|step| step.blob).collect::<Vec<_>>();
-                if !blobs.is_empty() && self.has_all(blobs).await {
-                    return true;
+            match Needs::of(&manifest) {
+                Needs::All(blobs) => {
+                    if self.absent(&blobs).await.is_empty() {
+                        return true;
+                    }
                 }
-                continue;
-            }
-            for child in manifest.children() {
-                match child.role {
-                    Role::Config | Role::Layer => blobs.push(child.descriptor.digest),
-                    Role::Manifest => {
-                        is_index = true;
-                        let canonical = Canonical::new(named.clone(), child.descriptor.digest);
+                Needs::Any(blobs) => {
+                    if self.absent(&blobs).await.len() < blobs.len() {
+                        return true;
+                    }
+                }
+                Needs::OneOf(manifests) => {
+                    for digest in manifests {
+                        let canonical = Canonical::new(named.clone(), digest);
                         next.extend(self.load_known(&canonical).await);
                     }
-                    // A foreign layer comes from elsewhere, a subject need not exist.
-                    _ => {}
                 }
-            }
-            if !is_index && manifest.skipped().is_empty() && self.has_all(blobs).await {
-                return true;
+                Needs::Impossible => {}
             }
         }
         false
     }
 
-    async fn has_all(&self, digests: Vec<Digest>) -> bool {
+    /// Which of these blobs are not held.
+    async fn absent(&self, digests: &[Digest]) -> Vec<Digest> {
+        let wanted = digests.to_vec();
         let looked = self.tier.run(move |tier| {
             let absent = |digest: &Digest| tier.open_blob(digest).ok().flatten().is_none();
-            Ok(digests.into_iter().filter(absent).collect::<Vec<_>>())
+            Ok(wanted.into_iter().filter(absent).collect::<Vec<_>>())
         });
-        let Ok(absent) = looked.await else {
-            return false;
+        let Ok(not_local) = looked.await else {
+            return digests.to_vec();
         };
-        for digest in absent {
+        let looked = stream::iter(not_local).map(|digest| async move {
             // Verified bytes that are being committed are as good as held.
             let verified = |follower: Follower| {
                 matches!(follower.fill().progress.borrow().phase, Phase::Verified)
             };
-            if self.fills.find(&digest).is_some_and(verified) {
-                continue;
-            }
-            let Some(bucket) = &self.bucket else {
-                return false;
+            let is_held = match &self.bucket {
+                _ if self.fills.find(&digest).is_some_and(verified) => true,
+                Some(bucket) => bucket.blob_size(&digest).await.is_some(),
+                None => false,
             };
-            if bucket.blob_size(&digest).await.is_none() {
-                return false;
-            }
-        }
-        true
+            (!is_held).then_some(digest)
+        });
+        let absent = looked.buffer_unordered(LOOKED_UP_MAX);
+        absent.filter_map(std::future::ready).collect().await
     }
-}
-
-/// What a manifest says of its repository: itself and its children belong to it.
-fn belonging(
-    named: &Named,
-    digest: Digest,
-    stored: Option<Digest>,
-    media_type: &Arc<str>,
-    bytes: &Bytes,
-) -> Vec<(Canonical, ContentRecord)> {
-    let itself = ContentRecord {
-        size: Some(bytes.len() as u64),
-        verified: stored.is_none(),
-        media_type: Some(Arc::clone(media_type)),
-        stored,
-        origin: None,
-    };
-    let mut contents = vec![(Canonical::new(named.clone(), digest), itself)];
-    // One that cannot be understood is served by its digest all the same; it names nothing.
-    let Ok(manifest) = Manifest::decode(Some(media_type), bytes.clone()) else {
-        return contents;
-    };
-    for child in manifest.children() {
-        let descriptor = &child.descriptor;
-        let media_type = match child.role {
-            Role::Manifest => Some(Arc::from(descriptor.media_type.as_str())),
-            Role::Config | Role::Layer | Role::ForeignLayer => None,
-            // A subject need not exist.
-            _ => continue,
-        };
-        let record = ContentRecord {
-            size: descriptor.size,
-            media_type,
-            ..ContentRecord::default()
-        };
-        contents.push((Canonical::new(named.clone(), descriptor.digest), record));
-    }
-    contents
 }
 
 /// What a manifest is known by: the sha256 of its bytes, but of a signed schema 1 manifest that of its payload.

@@ -1,6 +1,7 @@
 //! Single flight for questions: whoever asks the same while it is under way waits for the same answer.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -34,26 +35,28 @@ where
         }
     }
 
-    /// Joins the question under this key, or starts it. The work must leave its result where the next one who asks
-    /// looks first: after the answer the key is free again.
+    /// Joins the flight of this key, or starts it. `work` must store its result where the next request looks first: the
+    /// key is released before the answer is given.
     pub(crate) fn join<W>(&self, key: &K, work: impl FnOnce() -> W) -> (Flight<V>, bool)
     where
         W: Future<Output = V> + Send + 'static,
     {
-        let mut map = lock(&self.map);
-        if let Some(flight) = map.get(key) {
-            return (flight.clone(), false);
-        }
         let (sender, answer) = watch::channel(None);
         let flight = Flight {
             started: Instant::now(),
             answer,
         };
-        map.insert(key.clone(), flight.clone());
+        match lock(&self.map).entry(key.clone()) {
+            Entry::Occupied(occupied) => return (occupied.get().clone(), false),
+            Entry::Vacant(vacant) => {
+                vacant.insert(flight.clone());
+            }
+        }
         let landing = Landing {
             map: Arc::clone(&self.map),
             key: key.clone(),
         };
+        // Not under the lock: it may ask for another flight of the same table.
         let work = work();
         self.tracker.spawn(async move {
             let value = work.await;
@@ -116,6 +119,16 @@ mod tests {
         assert!(leads);
         gate.notify_one();
         assert_eq!(third.answer().await, Some(2));
+    }
+
+    #[tokio::test]
+    async fn work_may_ask_the_same_table() {
+        let flights = Flights::<&str, usize>::new(TaskTracker::new());
+        let (flight, _) = flights.join(&"outer", || {
+            let (inner, _) = flights.join(&"inner", || async { 1 });
+            async { inner.answer().await.unwrap() + 1 }
+        });
+        assert_eq!(flight.answer().await, Some(2));
     }
 
     #[tokio::test]

@@ -15,6 +15,10 @@ use crate::remote::Check;
 use crate::request::Request;
 use crate::store::{Inner, Question, Store};
 
+mod needs;
+
+pub(crate) use needs::Needs;
+
 /// A question about a manifest ends after this time, whoever still waits: late answers are kept for the next request.
 const ASKED_FOR_MAX: Duration = Duration::from_secs(30);
 
@@ -31,7 +35,7 @@ pub struct Held {
     pub outcome: Outcome,
 }
 
-/// What is kept of a tag.
+/// What is kept of a tag: one look-up in memory has all of a hit. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
     pub(crate) record: Arc<TagRecord>,
@@ -39,13 +43,18 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    fn held(&self, outcome: Outcome) -> Held {
+    pub(crate) fn held(&self, outcome: Outcome) -> Held {
         Held {
             bytes: self.bytes.clone(),
             media_type: Arc::clone(&self.record.media_type),
             digest: self.record.digest,
             outcome,
         }
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn weight(&self) -> usize {
+        self.bytes.len() + size_of::<TagRecord>() + self.record.media_type.len()
     }
 }
 
@@ -112,12 +121,8 @@ impl Store {
         match timeout_at(deadline, flight.answer()).await {
             Ok(Some(result)) => result.map(|held| joined(held, leads)),
             Ok(None) => Err(Error::GivenUp),
-            // The question goes on; what it finds is there for the next request.
-            Err(late) => {
-                store
-                    .settle(tagged, kept.as_ref(), policy, Err(timed_out(late).into()))
-                    .await
-            }
+            // The flight goes on; what it finds is there for the next request.
+            Err(late) => store.late(request, tagged, kept, timed_out(late)).await,
         }
     }
 
@@ -166,11 +171,37 @@ impl Store {
 impl Inner {
     /// What is kept of a tag: its record and the manifest's bytes.
     async fn kept(&self, tagged: &Tagged) -> Option<Kept> {
+        if let Some(kept) = self.tags.get(tagged) {
+            return Some(kept);
+        }
         let record = self.records.tag(tagged).await?;
-        let bytes = self
-            .load_manifest(&record.stored.unwrap_or(record.digest))
-            .await?;
-        Some(Kept { record, bytes })
+        let stored = record.stored.unwrap_or(record.digest);
+        let bytes = self.load_manifest(&stored).await?;
+        self.put_children(tagged.named(), stored, &record.media_type, &bytes);
+        // What was put there meanwhile is newer than what was read.
+        let kept = self
+            .tags
+            .entry_by_ref(tagged)
+            .or_insert(Kept { record, bytes });
+        Some(kept.into_value())
+    }
+
+    /// Keeps what upstream said of a tag.
+    pub(crate) async fn put_tag(
+        &self,
+        tagged: &Tagged,
+        record: TagRecord,
+        before: Option<&TagRecord>,
+        bytes: Bytes,
+    ) -> Kept {
+        let record = Arc::new(record);
+        let kept = Kept {
+            record: Arc::clone(&record),
+            bytes,
+        };
+        self.tags.insert(tagged.clone(), kept.clone());
+        self.records.put_tag(tagged, &record, before).await;
+        kept
     }
 
     /// Asks upstream whether the tag still holds, and for the manifest where it does not.
@@ -189,10 +220,9 @@ impl Inner {
                         checked: seconds((self.clock)()),
                         ..TagRecord::clone(&kept.record)
                     };
-                    self.records
-                        .put_tag(tagged, record, Some(&kept.record))
-                        .await;
-                    return Ok(kept.held(Outcome::Revalidated));
+                    let bytes = kept.bytes.clone();
+                    let kept = self.put_tag(tagged, record, Some(&kept.record), bytes);
+                    return Ok(kept.await.held(Outcome::Revalidated));
                 }
                 Check::Changed(digest) => {
                     if let Some(held) = self.move_tag(tagged, kept, digest).await {
@@ -203,6 +233,34 @@ impl Inner {
         }
         let fetched = remote.manifest(&request.target, None).await?;
         self.adopt(tagged, kept, fetched).await
+    }
+
+    /// What a client gets that waited for upstream as long as it may. All who wait for one tag get one verdict.
+    async fn late(
+        self: &Arc<Self>,
+        request: &Request<Reference>,
+        tagged: &Tagged,
+        kept: Option<Kept>,
+        refusal: Refusal,
+    ) -> Result<Held, Error> {
+        let question = Question::Manifest(request.target.clone());
+        match (self.remembered(&question), &kept) {
+            (Some(Err(error)), _) => return Err(error),
+            (Some(Ok(())), Some(kept)) => return Ok(kept.held(Outcome::Stale)),
+            (Some(Ok(())), None) | (None, _) => {}
+        }
+        let (flight, _) = self.verdicts.join(tagged, || {
+            let (store, policy, tagged) = (
+                Arc::clone(self),
+                Arc::clone(&request.policy),
+                tagged.clone(),
+            );
+            async move {
+                let refused = Err(refusal.into());
+                store.settle(&tagged, kept.as_ref(), &policy, refused).await
+            }
+        });
+        flight.answer().await.unwrap_or(Err(Error::GivenUp))
     }
 
     /// Decides what a client gets after upstream was asked, and for how long that stands.
@@ -240,6 +298,7 @@ impl Inner {
             }),
             (Verdict::Forget, _) => {
                 tracing::info!(%tagged, "upstream deleted the tag: forgotten");
+                self.tags.invalidate(tagged);
                 self.records.forget_tag(tagged).await;
                 Err(refusal.clone().into())
             }

@@ -4,10 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
-use longshore_reference::{Canonical, Digest, Tagged};
-use moka::Entry;
-use moka::ops::compute::{CompResult, Op};
+use longshore_manifest::{MANIFEST_BYTES_MAX, Manifest};
+use longshore_reference::{Canonical, Digest, Named, Tagged};
 use moka::sync::Cache;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -16,17 +14,21 @@ use crate::bucket::Bucket;
 use crate::tier::Tier;
 use crate::tier::layout;
 
+mod content;
+mod members;
 mod origin;
 
+pub(crate) use content::{Child, ContentRecord, can_be};
+use members::{Members, Repository};
 pub use origin::Origin;
 pub(crate) use origin::format;
 
-/// Records of each kind that are kept in memory.
+/// Tag records in memory.
 const RECORDS_IN_MEMORY: u64 = 100_000;
 /// A record is a line of JSON; more is none.
 const RECORD_BYTES_MAX: u64 = 16 << 10;
-/// Records that are looked up at once before others are written.
-const LOOKED_UP_MAX: usize = 16;
+/// Records of one repository that are read when it is asked for content that memory does not know.
+const SCANNED_MAX: usize = 20_000;
 /// A tag record whose digest did not change is written again only after this time.
 const REWRITTEN_AFTER: Duration = Duration::from_secs(3600);
 
@@ -55,51 +57,6 @@ impl TagRecord {
     }
 }
 
-/// That a digest belongs to a repository: upstream said so, or a manifest of the repository names it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ContentRecord {
-    /// Size as a descriptor or upstream told it, unless it is verified.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) size: Option<u64>,
-    /// The size is that of bytes that had the digest: no claim replaces it.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) verified: bool,
-    /// Set for manifests only: what is no manifest is never loaded as one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) media_type: Option<Arc<str>>,
-    /// Where a manifest's bytes are, if not under this digest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) stored: Option<Digest>,
-    /// Set for content that no upstream gives by its digest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) origin: Option<Origin>,
-}
-
-impl ContentRecord {
-    /// That content of this size had the digest.
-    pub(crate) fn verified(size: u64) -> Self {
-        Self {
-            size: Some(size),
-            verified: true,
-            ..Self::default()
-        }
-    }
-
-    /// What is known now, and where it says nothing or only claims, what was known before.
-    fn or(self, before: Option<&Self>) -> Self {
-        let verified = before.filter(|before| before.verified && !self.verified);
-        Self {
-            size: verified
-                .map_or(self.size, |verified| verified.size)
-                .or_else(|| before?.size),
-            verified: self.verified || verified.is_some(),
-            media_type: self.media_type.or_else(|| before?.media_type.clone()),
-            stored: self.stored.or_else(|| before?.stored),
-            origin: self.origin.or_else(|| before?.origin.clone()),
-        }
-    }
-}
-
 /// Seconds since 1970.
 pub(crate) fn seconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH)
@@ -113,7 +70,7 @@ pub(crate) struct Records {
     tier: Tier,
     bucket: Option<Bucket>,
     tags: Cache<Tagged, Arc<TagRecord>>,
-    contents: Cache<Canonical, Arc<ContentRecord>>,
+    members: Members,
 }
 
 impl Records {
@@ -122,7 +79,7 @@ impl Records {
             tier,
             bucket,
             tags: Cache::new(RECORDS_IN_MEMORY),
-            contents: Cache::new(RECORDS_IN_MEMORY),
+            members: Members::new(),
         }
     }
 
@@ -132,27 +89,28 @@ impl Records {
             return Some(record);
         }
         let record = Arc::new(self.read::<TagRecord>(layout::tag(tagged)).await?);
-        self.tags.insert(tagged.clone(), Arc::clone(&record));
-        Some(record)
+        // What was put there meanwhile is newer than what was read.
+        let entry = self.tags.entry_by_ref(tagged).or_insert(record);
+        Some(entry.into_value())
     }
 
     /// Keeps what upstream said. Written when it changed, else hourly: a check alone costs no write.
     pub(crate) async fn put_tag(
         &self,
         tagged: &Tagged,
-        record: TagRecord,
+        record: &Arc<TagRecord>,
         before: Option<&TagRecord>,
     ) {
         let due = before.is_none_or(|before| {
             let same = TagRecord {
                 checked: before.checked,
-                ..record.clone()
+                ..TagRecord::clone(record)
             } == *before;
             !same || record.checked.abs_diff(before.checked) >= REWRITTEN_AFTER.as_secs()
         });
-        self.tags.insert(tagged.clone(), Arc::new(record.clone()));
+        self.tags.insert(tagged.clone(), Arc::clone(record));
         if due {
-            self.write(layout::tag(tagged), &record).await;
+            self.write(layout::tag(tagged), &**record).await;
         }
     }
 
@@ -169,18 +127,106 @@ impl Records {
         }
     }
 
-    /// What is known of a digest in a repository.
+    /// What is known of a digest in a repository, by memory and the local tier.
     pub(crate) async fn content(&self, canonical: &Canonical) -> Option<Arc<ContentRecord>> {
-        if let Some(record) = self.contents.get(canonical) {
-            return Some(record);
+        let (named, digest) = (canonical.named(), canonical.digest());
+        let repository = self.members.of(named);
+        if let Some(record) = repository.get(&digest) {
+            if record.is_membership() || !repository.may_have_origin(&digest) {
+                return Some(record);
+            }
+            return self.in_bucket(canonical).await.or(Some(record));
         }
-        let record = Arc::new(
-            self.read::<ContentRecord>(layout::content(canonical))
-                .await?,
-        );
-        // What was put there meanwhile is newer than what was read.
-        let entry = self.contents.entry_by_ref(canonical).or_insert(record);
-        Some(entry.into_value())
+        let key = layout::content(canonical);
+        let held = self.read_local::<ContentRecord>(&key).await;
+        if let Some(record) = held.filter(ContentRecord::is_membership) {
+            self.members.grown(1);
+            return Some(repository.put(digest, record));
+        }
+        let scan = || self.scan(named, &repository);
+        repository.scanned.get_or_init(scan).await;
+        repository.get(&digest)
+    }
+
+    /// What is known of a manifest in a repository, by the bucket too.
+    pub(crate) async fn manifest(&self, canonical: &Canonical) -> Option<Arc<ContentRecord>> {
+        match self.content(canonical).await {
+            Some(record) if record.media_type.is_some() => Some(record),
+            _ => self.in_bucket(canonical).await,
+        }
+        .filter(|record| record.media_type.is_some())
+    }
+
+    /// What the record of a digest says, the bucket's where the local tier has none: one request.
+    pub(crate) async fn in_bucket(&self, canonical: &Canonical) -> Option<Arc<ContentRecord>> {
+        let record = self
+            .read::<ContentRecord>(layout::content(canonical))
+            .await?;
+        if !record.is_membership() {
+            return None;
+        }
+        self.members.grown(1);
+        let repository = self.members.of(canonical.named());
+        Some(repository.put(canonical.digest(), record))
+    }
+
+    /// Adds what a manifest names to its repository, unless that is known.
+    pub(crate) fn put_children(
+        &self,
+        named: &Named,
+        manifest: Digest,
+        is_legacy: bool,
+        children: impl FnOnce() -> Vec<Child>,
+    ) {
+        let repository = self.members.of(named);
+        if is_legacy {
+            repository.mark_legacy();
+        }
+        if !repository.has_children_of(&manifest) {
+            self.members
+                .grown(repository.put_children(manifest, &children()));
+        }
+    }
+
+    /// Reads what the local tier knows of a repository: its records, and what its manifests name.
+    async fn scan(&self, named: &Named, repository: &Repository) {
+        let folder = layout::contents(named);
+        let scanned = self.tier.run(move |tier| {
+            let mut found = Vec::new();
+            for algorithm in tier.names(&folder)? {
+                let folder = format!("{folder}/{algorithm}");
+                for hex in tier.names(&folder)?.into_iter().take(SCANNED_MAX) {
+                    let key = format!("{folder}/{hex}");
+                    let Ok(digest) = Digest::parse(&format!("{algorithm}:{hex}")) else {
+                        continue;
+                    };
+                    let Some(record) = tier
+                        .read(&key, RECORD_BYTES_MAX)?
+                        .and_then(|bytes| parse::<ContentRecord>(&key, &bytes))
+                        .filter(ContentRecord::is_membership)
+                    else {
+                        continue;
+                    };
+                    let children = children_of(tier, digest, &record);
+                    found.push((digest, record, children));
+                }
+            }
+            Ok(found)
+        });
+        match scanned.await {
+            Ok(found) => {
+                for (digest, record, children) in found {
+                    let stored = record.stored.unwrap_or(digest);
+                    repository.put(digest, record);
+                    self.members.grown(1);
+                    if let Some(children) = children {
+                        self.members
+                            .grown(repository.put_children(stored, &children));
+                    }
+                }
+            }
+            Err(cause) => tracing::warn!(%named, %cause, "records could not be read"),
+        }
     }
 
     /// Records that a digest belongs to a repository.
@@ -188,55 +234,25 @@ impl Records {
         self.put_contents(vec![(canonical.clone(), record)]).await;
     }
 
-    /// Records what belongs to a repository. What is known already is kept and not written again: what memory does not
-    /// have is looked up first, as nothing behind a record in memory is ever looked at.
+    /// Records what belongs to a repository. What is known already is not written again, nor what a manifest says.
     pub(crate) async fn put_contents(&self, contents: Vec<(Canonical, ContentRecord)>) {
-        let looked_up = stream::iter(contents).map(|(canonical, record)| async move {
+        for (canonical, record) in contents {
             let known = self.content(&canonical).await;
-            (canonical, record, known)
-        });
-        let contents = looked_up.buffered(LOOKED_UP_MAX).collect::<Vec<_>>().await;
-        let mut fresh = Vec::new();
-        for (canonical, record, known) in contents {
-            // Two may say different things of one digest at once: neither is lost.
-            let entry = self.contents.entry_by_ref(&canonical);
-            let put = entry.and_compute_with(|entry| {
-                let known = entry.map(Entry::into_value).or(known);
-                let record = record.or(known.as_deref());
-                if known.is_some_and(|known| *known == record) {
-                    Op::Nop
-                } else {
-                    Op::Put(Arc::new(record))
-                }
-            });
-            if let CompResult::Inserted(entry) | CompResult::ReplacedWith(entry) = put {
-                let record = ContentRecord::clone(entry.value());
-                fresh.push((layout::content(&canonical), record));
+            // The manifest that names a blob stays the record of it.
+            let is_named = known.as_ref().is_some_and(|known| !known.is_membership());
+            let stands_alone =
+                record.confirmed || record.media_type.is_some() || record.origin.is_some();
+            let repository = self.members.of(canonical.named());
+            self.members.grown(1);
+            let record = repository.put(canonical.digest(), record);
+            if known.as_ref() == Some(&record) || (is_named && !stands_alone) {
+                continue;
             }
-        }
-        if fresh.is_empty() {
-            return;
-        }
-        let written = self.tier.run(move |tier| {
-            let mut written = Vec::new();
-            for (key, record) in fresh {
-                let held = tier.read(&key, RECORD_BYTES_MAX)?;
-                let held = held.and_then(|held| parse::<ContentRecord>(&key, &held));
-                let record = record.or(held.as_ref());
-                if held.as_ref() != Some(&record) {
-                    let line = Bytes::from(serde_json::to_vec(&record)?);
-                    tier.write_record(&key, &line)?;
-                    written.push((key, line));
-                }
+            let record = ContentRecord::clone(&record).facts();
+            if known.is_none_or(|known| ContentRecord::clone(&known).facts() != record) || is_named
+            {
+                self.write(layout::content(&canonical), &record).await;
             }
-            Ok(written)
-        });
-        match (written.await, &self.bucket) {
-            (Ok(written), Some(bucket)) => written
-                .into_iter()
-                .for_each(|(key, line)| bucket.write_soon(key, line)),
-            (Ok(_), None) => {}
-            (Err(cause), _) => tracing::warn!(%cause, "records could not be written"),
         }
     }
 
@@ -250,21 +266,18 @@ impl Records {
         self.write(key, record).await;
     }
 
+    async fn read_local<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        let at = key.to_owned();
+        let held = self.tier.run(move |tier| tier.read(&at, RECORD_BYTES_MAX));
+        let held = held.await.unwrap_or_else(|cause| {
+            tracing::warn!(%key, %cause, "record could not be read");
+            None
+        });
+        parse(key, &held?)
+    }
+
     async fn read<T: DeserializeOwned>(&self, key: String) -> Option<T> {
-        let at = key.clone();
-        let held = self
-            .tier
-            .run(move |tier| tier.read(&at, RECORD_BYTES_MAX))
-            .await;
-        let bytes = match held {
-            Ok(Some(bytes)) => Some(Bytes::from(bytes)),
-            Ok(None) => None,
-            Err(cause) => {
-                tracing::warn!(%key, %cause, "record could not be read");
-                None
-            }
-        };
-        if let Some(record) = bytes.as_deref().and_then(|bytes| parse(&key, bytes)) {
+        if let Some(record) = self.read_local(&key).await {
             return Some(record);
         }
         let bytes = self.bucket.as_ref()?.read(&key, RECORD_BYTES_MAX).await?;
@@ -294,6 +307,20 @@ impl Records {
             tracing::warn!(%key, %cause, "record could not be written");
         }
     }
+}
+
+/// What a kept manifest names; `None` where its bytes are not in the local tier.
+fn children_of(tier: &Tier, digest: Digest, record: &ContentRecord) -> Option<Vec<Child>> {
+    let media_type = record.media_type.as_deref()?;
+    let stored = record.stored.unwrap_or(digest);
+    let bytes = tier
+        .read(&layout::blob(&stored), MANIFEST_BYTES_MAX as u64)
+        .ok()??;
+    if Digest::of(stored.algorithm(), &bytes) != stored {
+        return None;
+    }
+    let manifest = Manifest::decode(Some(media_type), bytes.into()).ok()?;
+    Some(Child::of(&manifest))
 }
 
 /// A record that cannot be read is none: upstream is asked again, and it is written anew.

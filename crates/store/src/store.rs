@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use longshore_manifest::convert::LayerBlob;
-use longshore_reference::{Canonical, Digest, Reference};
+use longshore_reference::{Canonical, Digest, Reference, Tagged};
 use moka::sync::Cache;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
@@ -23,7 +23,7 @@ pub(crate) use crate::event::{Event, Observer};
 use crate::fill::list::Fills;
 use crate::flights::Flights;
 use crate::legacy::Wanted;
-use crate::manifest::Held;
+use crate::manifest::{Held, Kept};
 use crate::records::Records;
 use crate::tier::Tier;
 
@@ -111,6 +111,10 @@ pub(crate) struct Inner {
     pub(crate) made: Cache<Wanted, Digest>,
     /// Layers of legacy images that are being looked into, by the key of their record.
     pub(crate) layers_asked: Flights<String, Result<LayerBlob, Error>>,
+    /// Verdicts on tags whose upstream did not answer in time.
+    pub(crate) verdicts: Flights<Tagged, Result<Held, Error>>,
+    /// Tags with their manifests.
+    pub(crate) tags: Cache<Tagged, Kept>,
     /// Bytes of manifests by their digest.
     pub(crate) manifests: Cache<Digest, Bytes>,
     pub(crate) remembered: Cache<Question, Remembered>,
@@ -171,9 +175,14 @@ impl Store {
             conversions: Flights::new(tracker.clone()),
             made: Cache::new(MADE_IN_MEMORY),
             layers_asked: Flights::new(tracker.clone()),
+            verdicts: Flights::new(tracker.clone()),
+            tags: Cache::builder()
+                .weigher(|_, kept: &Kept| u32::try_from(kept.weight()).unwrap_or(u32::MAX))
+                .max_capacity(options.manifest_memory_bytes / 2)
+                .build(),
             manifests: Cache::builder()
                 .weigher(|_, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX))
-                .max_capacity(options.manifest_memory_bytes)
+                .max_capacity(options.manifest_memory_bytes / 2)
                 .build(),
             remembered: Cache::new(REMEMBERED_MAX),
             budget: Budget::default(),

@@ -149,6 +149,17 @@ impl Tier {
         Ok(Some(bytes))
     }
 
+    /// Names of what is in a folder; none where it does not exist.
+    pub(crate) fn names(&self, key: &str) -> io::Result<Vec<String>> {
+        let Some(entries) = absent(fs::read_dir(self.path(key)))? else {
+            return Ok(Vec::new());
+        };
+        let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().into_string().ok());
+        entries
+            .filter_map(|entry| name(entry).transpose())
+            .collect()
+    }
+
     /// Replaces a record. Readers see the old or the new one; a crash may lose the new one, which costs one question.
     pub(crate) fn write_record(&self, key: &str, bytes: &[u8]) -> io::Result<()> {
         let (spooled, mut file) = self.create_spooled()?;

@@ -392,6 +392,55 @@ async fn half_an_image_is_not_served_stale() {
     assert_eq!(fixture.tag().await.unwrap().outcome, Outcome::Stale);
 }
 
+/// Artifacts whose configuration no client fetches: bytes in the manifest, or read by nobody.
+#[tokio::test]
+async fn an_artifact_is_served_stale_without_its_config() {
+    let layer = |media_type: &str| {
+        let digest = Digest::sha256(&content(30));
+        format!(r#"{{"mediaType":"{media_type}","digest":"{digest}","size":30}}"#)
+    };
+    let absent = Digest::sha256(b"a configuration");
+    let empty = Digest::sha256(b"{}");
+    for (config, layer) in [
+        (
+            format!(
+                r#"{{"mediaType":"application/vnd.unknown.config.v1+json","digest":"{empty}","size":2,"data":"e30="}}"#
+            ),
+            layer("application/vnd.oci.image.layer.v1.tar"),
+        ),
+        (
+            format!(
+                r#"{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{absent}","size":20}}"#
+            ),
+            layer("application/vnd.dev.cosign.simplesigning.v1+json"),
+        ),
+    ] {
+        let fixture = Fixture::new().await;
+        let bytes = Bytes::from(format!(
+            r#"{{"schemaVersion":2,"mediaType":"{MEDIA_TYPE}","config":{config},"layers":[{layer}]}}"#
+        ));
+        let given = bytes.clone();
+        fixture.answers(move |_| body(&given));
+        fixture.tag().await.unwrap();
+        fixture.later(61);
+        fixture.answers(|_| Answer::Refused(unreachable()));
+        let refused = fixture.tag().await;
+        assert!(
+            matches!(refused, Err(Error::NotWhole { .. })),
+            "its layer is not held"
+        );
+        with_blobs(&fixture).await;
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(11)).await;
+        tokio::time::resume();
+        assert_eq!(
+            fixture.tag().await.unwrap().outcome,
+            Outcome::Stale,
+            "{config}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn an_index_needs_one_whole_child() {
     let fixture = Fixture::new().await;

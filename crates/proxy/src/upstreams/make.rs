@@ -113,6 +113,7 @@ pub(super) fn policy(configured: &config::Policy) -> Policy {
         Age::Within(time) => Some(time),
         Age::Forever => None,
     };
+    let fixed = Policy::default();
     Policy {
         revalidate: within(configured.revalidate).unwrap_or(std::time::Duration::MAX),
         max_stale: within(configured.max_stale),
@@ -127,7 +128,9 @@ pub(super) fn policy(configured: &config::Policy) -> Policy {
             config::OnDenied::Serve => OnDenied::Serve,
         },
         stale_needs_whole: configured.stale_needs_whole,
-        ..Policy::default()
+        // No keys yet. Each field is named, so that a new one is not forgotten.
+        stale_within: fixed.stale_within,
+        failed_ttl: fixed.failed_ttl,
     }
 }
 

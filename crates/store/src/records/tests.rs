@@ -1,68 +1,164 @@
 use super::*;
-use longshore_reference::Named;
 
-fn canonical() -> Canonical {
-    let named = Named::new("registry.example", "app").unwrap();
-    Canonical::new(named, Digest::sha256(b"a layer"))
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+fn named() -> Named {
+    Named::new("registry.example", "app").unwrap()
 }
 
-fn claimed(size: u64) -> ContentRecord {
-    ContentRecord {
-        size: Some(size),
-        ..ContentRecord::default()
-    }
+fn canonical(text: &str) -> Canonical {
+    Canonical::new(named(), Digest::sha256(text.as_bytes()))
+}
+
+fn open(root: &tempfile::TempDir, bucket: Option<&Bucket>) -> Records {
+    Records::new(Tier::open(root.path(), None).unwrap(), bucket.cloned())
+}
+
+/// Records of digests on disk.
+fn written(root: &tempfile::TempDir) -> usize {
+    let folder = "repositories/registry.example/app/_content/sha256";
+    std::fs::read_dir(root.path().join(folder)).map_or(0, Iterator::count)
+}
+
+/// A manifest of so many layers, kept in the local tier as a manifest of the repository.
+async fn manifest(root: &tempfile::TempDir, records: &Records, layers: usize) -> Manifest {
+    let layer = |n: usize| {
+        let digest = canonical(&format!("layer {n}")).digest();
+        format!(r#"{{"mediaType":"{MANIFEST}","digest":"{digest}","size":7}}"#)
+    };
+    let foreign = format!(
+        r#"{{"mediaType":"application/vnd.docker.image.rootfs.foreign.diff.tar.gzip","digest":"{}","size":7}}"#,
+        canonical("foreign").digest()
+    );
+    let layers: Vec<_> = (0..layers).map(layer).chain([foreign]).collect();
+    let text = format!(r#"{{"schemaVersion":2,"layers":[{}]}}"#, layers.join(","));
+    let bytes = Bytes::from(text);
+    let digest = Digest::sha256(&bytes);
+    let path = root.path().join(layout::blob(&digest));
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, &bytes).unwrap();
+    let manifest = Manifest::decode(Some(MANIFEST), bytes).unwrap();
+    let record = ContentRecord {
+        media_type: Some(MANIFEST.into()),
+        ..ContentRecord::verified(manifest.bytes().len() as u64)
+    };
+    records
+        .put_content(&Canonical::new(named(), digest), record)
+        .await;
+    records.put_children(&named(), digest, false, || Child::of(&manifest));
+    manifest
 }
 
 #[tokio::test]
-async fn no_claim_replaces_a_verified_size() {
+async fn a_manifest_of_many_layers_is_one_record() {
     let root = tempfile::tempdir().unwrap();
-    let tier = Tier::open(root.path(), None).unwrap();
-    let (canonical, records) = (canonical(), || Records::new(tier.clone(), None));
-    let kept = records();
-    for (put, held) in [
-        (claimed(1), claimed(1)),
-        (claimed(2), claimed(2)),
-        (ContentRecord::default(), claimed(2)),
-        (ContentRecord::verified(7), ContentRecord::verified(7)),
-        (claimed(1), ContentRecord::verified(7)),
-        (ContentRecord::default(), ContentRecord::verified(7)),
+    let records = open(&root, None);
+    manifest(&root, &records, 1000).await;
+    assert_eq!(written(&root), 1);
+    let layer = canonical("layer 999");
+    assert_eq!(records.content(&layer).await.unwrap().size, Some(7));
+    // What a fill verifies is no record of its own either.
+    records
+        .put_content(&layer, ContentRecord::verified(8))
+        .await;
+    assert_eq!(records.content(&layer).await.unwrap().size, Some(8));
+    assert_eq!(written(&root), 1);
+    // Another process finds the layers by the manifest.
+    let again = open(&root, None);
+    assert_eq!(again.content(&layer).await.unwrap().size, Some(7));
+    assert!(again.content(&canonical("layer 1000")).await.is_none());
+}
+
+#[tokio::test]
+async fn a_foreign_layer_does_not_belong() {
+    let root = tempfile::tempdir().unwrap();
+    let records = open(&root, None);
+    manifest(&root, &records, 1).await;
+    assert!(records.content(&canonical("foreign")).await.is_none());
+}
+
+#[tokio::test]
+async fn a_manifest_that_is_not_held_names_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let kept = manifest(&root, &open(&root, None), 1).await;
+    let path = root.path().join(layout::blob(&kept.digest()));
+    std::fs::write(path, b"damaged").unwrap();
+    let records = open(&root, None);
+    assert!(records.content(&canonical("layer 0")).await.is_none());
+}
+
+#[tokio::test]
+async fn no_claim_is_written_down() {
+    let root = tempfile::tempdir().unwrap();
+    let claimed = ContentRecord {
+        size: Some(1),
+        ..ContentRecord::confirmed()
+    };
+    let records = open(&root, None);
+    let blob = canonical("blob");
+    records.put_content(&blob, claimed.clone()).await;
+    let held = open(&root, None).content(&blob).await.unwrap();
+    assert_eq!((held.size, held.confirmed), (None, true));
+    // A verified size stays.
+    records.put_content(&blob, ContentRecord::verified(7)).await;
+    records.put_content(&blob, claimed).await;
+    for records in [records, open(&root, None)] {
+        let held = records.content(&blob).await.unwrap();
+        assert_eq!((held.size, held.verified), (Some(7), true));
+    }
+}
+
+/// Earlier versions wrote a record for each child of a manifest.
+#[tokio::test]
+async fn records_of_an_earlier_version_are_believed_where_they_state_facts() {
+    let root = tempfile::tempdir().unwrap();
+    for (text, line) in [
+        ("claimed", r#"{"size":7}"#),
+        ("nothing", "{}"),
+        ("verified", r#"{"size":7,"verified":true}"#),
+        ("manifest", r#"{"size":7,"media_type":"a/b"}"#),
+        ("layer", r#"{"size":7,"origin":{"v1_layer":{"id":"1"}}}"#),
     ] {
-        kept.put_content(&canonical, put).await;
-        assert_eq!(*kept.content(&canonical).await.unwrap(), held);
-        let again = records().content(&canonical).await.unwrap();
-        assert_eq!(*again, held, "after a restart");
+        let path = root.path().join(layout::content(&canonical(text)));
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, line).unwrap();
+    }
+    let records = open(&root, None);
+    for (text, belongs) in [
+        ("claimed", false),
+        ("nothing", false),
+        ("verified", true),
+        ("manifest", true),
+        ("layer", true),
+    ] {
+        let known = records.content(&canonical(text)).await;
+        assert_eq!(known.is_some(), belongs, "{text}");
     }
 }
 
 #[tokio::test]
-async fn what_is_known_of_content_is_not_masked_by_what_is_said_of_it_later() {
+async fn what_another_process_knows_is_in_the_bucket() {
     let tracker = tokio_util::task::TaskTracker::new();
     tracker.close();
     let url = "memory:///".parse().unwrap();
     let bucket = Bucket::open(&url, tracker.clone(), Arc::new(|_| {})).unwrap();
     let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let known = ContentRecord {
+        media_type: Some("a/b".into()),
         stored: Some(Digest::sha256(b"elsewhere")),
         origin: Some(Origin::V1Layer { id: "1".into() }),
         ..ContentRecord::verified(7)
     };
-    let open = |root: &tempfile::TempDir, bucket: Option<&Bucket>| {
-        let tier = Tier::open(root.path(), None).unwrap();
-        Records::new(tier, bucket.cloned())
-    };
-    let canonical = canonical();
+    let canonical = canonical("manifest");
     let records = open(&first, Some(&bucket));
     records.put_content(&canonical, known.clone()).await;
     tracker.wait().await;
 
-    // A restart without the bucket, then one with an empty local tier, which alone has the bucket to look at.
-    for (root, bucket) in [(&first, None), (&second, Some(&bucket))] {
-        let records = open(root, bucket);
-        records.put_content(&canonical, claimed(1)).await;
-        assert_eq!(*records.content(&canonical).await.unwrap(), known);
-        tracker.wait().await;
-    }
-    let third = tempfile::tempdir().unwrap();
-    let records = open(&third, Some(&bucket));
+    let records = open(&second, Some(&bucket));
+    // A blob costs no look-up.
+    assert!(records.content(&canonical).await.is_none());
+    assert_eq!(*records.manifest(&canonical).await.unwrap(), known);
+    assert_eq!(*records.content(&canonical).await.unwrap(), known);
+    let records = open(&second, None);
     assert_eq!(*records.content(&canonical).await.unwrap(), known);
 }

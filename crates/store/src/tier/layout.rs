@@ -57,6 +57,15 @@ pub(crate) fn content(canonical: &Canonical) -> String {
     )
 }
 
+/// Folder of the records that digests belong to a repository.
+pub(crate) fn contents(named: &Named) -> String {
+    format!(
+        "{REPOSITORIES}/{}/{}/_content",
+        named.domain(),
+        named.path()
+    )
+}
+
 /// Key of the record of what a legacy document was made into.
 pub(crate) fn made(named: &Named, of: &Digest, format: &str) -> String {
     format!(
