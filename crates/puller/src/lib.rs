@@ -10,7 +10,7 @@
 //! layers of its images. The README says when v1 is asked after v2, and where this departs from Docker.
 //!
 //! Features add what other programs do around a pull, as pure functions: `libpod` ([`registries`], [`short_names`],
-//! [`image_name`], [`goal`]).
+//! [`image_name`], [`goal`]), `policy` ([`policy`]: which images may be used, by `policy.json`).
 //!
 //! The crate knows nothing of storage, of clients, and of metrics systems ([`Event`]s go to an observer). It verifies
 //! manifests asked for by digest; the bytes of blobs are verified by whoever receives them.
@@ -56,12 +56,14 @@ mod v1;
 mod wire;
 
 // What other programs do around a pull.
-#[cfg(feature = "libpod")]
+#[cfg(any(feature = "libpod", feature = "policy"))]
 mod config_file;
 #[cfg(feature = "libpod")]
 pub mod goal;
-#[cfg(feature = "libpod")]
+#[cfg(any(feature = "libpod", feature = "policy"))]
 pub mod image_name;
+#[cfg(feature = "policy")]
+pub mod policy;
 #[cfg(feature = "libpod")]
 pub mod registries;
 #[cfg(feature = "libpod")]
