@@ -10,7 +10,8 @@
 //! layers of its images. The README says when v1 is asked after v2, and where this departs from Docker.
 //!
 //! Features add what other programs do around a pull, as pure functions: `libpod` ([`registries`], [`short_names`],
-//! [`image_name`], [`goal`]), `policy` ([`policy`]: which images may be used, by `policy.json`).
+//! [`image_name`], [`goal`]), `policy` ([`policy`]: which images may be used, by `policy.json`), `ecs`
+//! ([`ecs`]: how the ECS agent resolves digests).
 //!
 //! The crate knows nothing of storage, of clients, and of metrics systems ([`Event`]s go to an observer). It verifies
 //! manifests asked for by digest; the bytes of blobs are verified by whoever receives them.
@@ -58,6 +59,10 @@ mod wire;
 // What other programs do around a pull.
 #[cfg(any(feature = "libpod", feature = "policy"))]
 mod config_file;
+#[cfg(feature = "ecs")]
+pub mod ecs;
+#[cfg(feature = "ecs")]
+mod go_duration;
 #[cfg(feature = "libpod")]
 pub mod goal;
 #[cfg(any(feature = "libpod", feature = "policy"))]
