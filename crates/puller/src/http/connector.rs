@@ -1,16 +1,10 @@
 //! Connections below TLS.
 
-use std::{
-    fmt, io,
-    net::SocketAddr,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{fmt, io, net::SocketAddr, pin::Pin, time::Duration};
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncWrite, DuplexStream},
     net::TcpStream,
 };
 
@@ -36,8 +30,6 @@ pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {
 #[derive(Debug, Default)]
 pub(crate) struct Tcp;
 
-struct Connection(TcpStream);
-
 impl Connect for Tcp {
     fn connect(&self, address: SocketAddr) -> Connecting {
         Box::pin(async move {
@@ -49,61 +41,23 @@ impl Connect for Tcp {
                 .with_retries(3);
             // Without it a dead connection is found later.
             let _ = SockRef::from(&stream).set_tcp_keepalive(&keepalive);
-            let connection = Connection(stream);
-            connection.set_unacknowledged_max(UNACKNOWLEDGED_MAX);
-            Ok(Box::new(connection) as Box<dyn Stream>)
+            stream.set_unacknowledged_max(UNACKNOWLEDGED_MAX);
+            Ok(Box::new(stream) as Box<dyn Stream>)
         })
     }
 }
 
-impl Stream for Connection {
+impl Stream for TcpStream {
     fn set_unacknowledged_max(&self, limit: Duration) {
         #[cfg(target_os = "linux")]
-        let _ = SockRef::from(&self.0).set_tcp_user_timeout(Some(limit));
+        let _ = SockRef::from(self).set_tcp_user_timeout(Some(limit));
         #[cfg(not(target_os = "linux"))]
         let _ = limit;
     }
 }
 
-impl AsyncRead for Connection {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Connection {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
+/// In memory, for tests.
+impl Stream for DuplexStream {}
 
 /// How long an idle connection is silent before it is probed.
 const KEEPALIVE: Duration = Duration::from_secs(15);

@@ -17,5 +17,6 @@ mod pull;
 mod redirect;
 mod script;
 mod secrets;
+mod tls;
 mod tokens;
 mod v1;

@@ -39,7 +39,8 @@ struct Secure {
 impl Secure {
     /// Shows these certificates; asks for one of clients if `authority` is given.
     async fn start(chain: &[&str], authority: Option<&str>) -> Self {
-        let certificate = |name: &&str| CertificateDer::from_pem_slice(&file(&format!("{name}.crt")));
+        let certificate =
+            |name: &&str| CertificateDer::from_pem_slice(&file(&format!("{name}.crt")));
         let certificates = chain.iter().map(certificate).collect::<Result<_, _>>();
         let key = PrivateKeyDer::from_pem_slice(&file(&format!("{}.key", chain[0])));
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
@@ -90,8 +91,11 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, seen: &Mutex<Vec<String
     while let Ok(byte) = stream.read_u8().await {
         head.push(byte);
         if head.ends_with(b"\r\n\r\n") {
-            seen.lock().unwrap().push(String::from_utf8(std::mem::take(&mut head)).unwrap());
-            let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+            seen.lock()
+                .unwrap()
+                .push(String::from_utf8(std::mem::take(&mut head)).unwrap());
+            let answer =
+                b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
             if stream.write_all(answer).await.is_err() {
                 return;
             }
@@ -178,7 +182,11 @@ struct Names(Mutex<Vec<IpAddr>>);
 impl Resolve for Names {
     fn resolve(&self, _host: &str) -> Resolving {
         let mut left = self.0.lock().unwrap();
-        let address = if left.len() > 1 { left.remove(0) } else { left[0] };
+        let address = if left.len() > 1 {
+            left.remove(0)
+        } else {
+            left[0]
+        };
         Box::pin(async move { io::Result::Ok(vec![address]) })
     }
 }
@@ -187,13 +195,11 @@ impl Resolve for Names {
 #[derive(Debug)]
 struct Here;
 
-struct Local(TcpStream);
-
 impl Connect for Here {
     fn connect(&self, address: SocketAddr) -> Connecting {
         Box::pin(async move {
             let stream = TcpStream::connect(("127.0.0.1", address.port())).await?;
-            Ok(Box::new(Local(stream)) as Box<dyn Stream>)
+            Ok(Box::new(stream) as Box<dyn Stream>)
         })
     }
 }
@@ -219,30 +225,28 @@ async fn a_certificate_that_is_named_counts_for_its_names_alone() {
     }
 }
 
-/// Whether a certificate matters is decided on the address that is connected to, not on one that was looked up before.
+/// Whether a certificate matters, and whether plain HTTP is spoken, is decided on the address that is connected to. A name
+/// is looked up for a connection with TLS, then before plain HTTP is spoken, then for that connection.
 #[tokio::test]
-async fn a_second_answer_of_dns_does_not_switch_verification_off() {
+async fn an_answer_of_dns_for_another_connection_switches_nothing_off() {
     let server = Secure::start(&["ca_true"], None).await;
+    let plain = Origin::start().await;
+    plain.image("library/app", "1", &[1000]);
+    let plain_port = plain.host().rsplit_once(':').unwrap().1.to_owned();
     for (addresses, asked) in [
-        (&["127.0.0.1"][..], true),
-        (&["127.0.0.1", "192.0.2.1"], false),
-        (&["192.0.2.1"], false),
+        (&["127.0.0.1"][..], 1),
+        (&["192.0.2.1", "127.0.0.1", "192.0.2.1"], 0),
+        (&["192.0.2.1"], 0),
     ] {
-        let mut config = config_of(&format!("registry.test:{}", server.port));
-        config.credentials = Some(Credentials::Basic {
-            username: "u".into(),
-            password: Secret::value("p"),
-        });
-        // The first look-up is the one before plain HTTP is spoken, the second that of the connection.
-        at(&mut config, addresses);
-        let upstream = Upstream::new(config).unwrap();
-        let before = server.seen.lock().unwrap().len();
-        for _ in 0..2 {
-            let _ = upstream.manifest(&tagged("library/app:1")).await;
+        let before = (server.seen.lock().unwrap().len(), plain.requests().len());
+        for port in [server.port.to_string(), plain_port.clone()] {
+            let mut config = config_of(&format!("registry.test:{port}"));
+            at(&mut config, addresses);
+            assert_eq!(pull(config).await.is_ok(), asked == 1, "{addresses:?}");
         }
-        let seen = server.seen.lock().unwrap().len() - before;
-        let most = if asked { 2 } else { addresses.len() - 1 };
-        assert!(seen <= most && (!asked || seen == 2), "{addresses:?} {seen}");
+        let seen = server.seen.lock().unwrap().len() - before.0;
+        assert_eq!(seen, asked, "{addresses:?}");
+        assert_eq!(plain.requests().len() - before.1, asked, "{addresses:?}");
     }
 }
 

@@ -121,8 +121,6 @@ impl Connect for Here {
     }
 }
 
-impl crate::Stream for TcpStream {}
-
 /// The answer of a registry at `registry.test`, a public address, that redirects to `location`.
 async fn follow(
     location: String,
