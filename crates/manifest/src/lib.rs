@@ -36,7 +36,6 @@ mod builder;
 mod choice;
 mod config;
 pub mod convert;
-mod der;
 mod descriptor;
 pub mod docker_archive;
 mod error;

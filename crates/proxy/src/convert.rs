@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
-use longshore_manifest::convert::{self, Converted, Format, LayerBlob, V1Layer};
-use longshore_manifest::v1::{Ancestry, ImageId};
-use longshore_manifest::{Manifest, MediaType};
+use futures_util::{FutureExt, StreamExt, stream};
+use longshore_manifest::MediaType;
+use longshore_manifest::convert::{Converted, Format, LayerBlob};
+use longshore_manifest::v1::ImageId;
+use longshore_puller::convert::{self, ConvertError, Layers, Unpacking};
 use longshore_reference::{Canonical, Digest, Named, Reference};
 use longshore_store::{
     BlobAsk, BlobRange, Cause, Check, Error, Fetched, Held, Origin, Refusal, Remote, Request,
@@ -19,19 +20,20 @@ use longshore_store::{
 use crate::upstreams::Upstream;
 
 mod accept;
-mod unpack;
 
 pub(crate) use accept::format_for;
-use unpack::Unpacking;
-
-/// Layers of one image that are fetched and looked into at once.
-const LAYERS_AT_ONCE: usize = 8;
 
 /// An upstream that also has what was made of its legacy images: lost results are made again. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Converter {
     store: Store,
     upstream: Upstream,
+}
+
+/// Layers of the legacy images of a repository, each fetched and unpacked once and kept in the store.
+struct StoredLayers<'a> {
+    converter: &'a Converter,
+    named: &'a Named,
 }
 
 impl Remote for Converter {
@@ -154,67 +156,16 @@ impl Converter {
         document: Bytes,
         format: Format,
     ) -> Result<Converted, Error> {
-        if media_type == MediaType::V1Ancestry.as_str() {
-            self.make_of_v1(named, &document, format).await
-        } else {
-            self.make_of_schema1(named, media_type, document, format)
-                .await
-        }
-    }
-
-    async fn make_of_v1(
-        &self,
-        named: &Named,
-        document: &Bytes,
-        format: Format,
-    ) -> Result<Converted, Error> {
-        let ancestry = Ancestry::decode(document).map_err(unusable)?;
-        let mut layers = Vec::new();
-        for (id, _) in ancestry.images() {
-            layers.push(self.clone().layer_of_v1(named.clone(), id.clone()));
-        }
-        let layers = all(layers).await?;
-        let layers: Vec<_> = ancestry
-            .images()
-            .zip(layers)
-            .map(|((_, v1_json), blob)| V1Layer {
-                v1_json,
-                blob: Some(blob),
-            })
-            .collect();
-        convert::image(format, &layers).map_err(unusable)
-    }
-
-    async fn make_of_schema1(
-        &self,
-        named: &Named,
-        media_type: &str,
-        document: Bytes,
-        format: Format,
-    ) -> Result<Converted, Error> {
-        let manifest = Manifest::decode(Some(media_type), document).map_err(unusable)?;
-        let schema1 = manifest
-            .schema1()
-            .ok_or_else(|| misbehaved("no schema 1 manifest"))?;
-        let steps = schema1.steps().map_err(unusable)?;
-        let mut layers = Vec::new();
-        for step in steps.iter().filter(|step| step.throwaway != Some(true)) {
-            layers.push(self.clone().layer_of_schema1(named.clone(), step.blob));
-        }
-        let layers = all(layers).await?;
-        schema1.convert(format, &layers).map_err(unusable)
-    }
-
-    async fn layer_of_v1(self, named: Named, id: ImageId) -> Result<LayerBlob, Error> {
-        let work = || self.clone().v1_layer(named.clone(), id.clone());
-        let layer = self.store.layer(&named, id.as_str(), work).await;
-        layer.map_err(not_gone)
-    }
-
-    async fn layer_of_schema1(self, named: Named, digest: Digest) -> Result<LayerBlob, Error> {
-        let work = || self.clone().held_layer(named.clone(), digest);
-        let layer = self.store.layer(&named, &digest.to_string(), work).await;
-        layer.map_err(not_gone)
+        let layers = StoredLayers {
+            converter: self,
+            named,
+        };
+        let media_type = MediaType::from(media_type);
+        let made = convert::image(&layers, &media_type, document, format).await;
+        made.map_err(|error| match error {
+            ConvertError::Document(cause) => unusable(cause),
+            ConvertError::Layer(error) => error,
+        })
     }
 
     /// Fetches the layer of a v1 image: its digest is known when all of it is there.
@@ -224,11 +175,11 @@ impl Converter {
             .store
             .land(&named, id.as_str(), source, Unpacking::default());
         let (digest, size, unpacking) = landed.await?;
-        layer_blob(digest, size, unpacking).await
+        unpacking.into_layer(digest, size).await.map_err(unusable)
     }
 
-    /// Looks into a layer whose digest is known, fetched like any blob.
-    async fn held_layer(self, named: Named, digest: Digest) -> Result<LayerBlob, Error> {
+    /// Unpacks a layer whose digest is known, fetched like any blob.
+    async fn schema1_layer(self, named: Named, digest: Digest) -> Result<LayerBlob, Error> {
         let policy = Arc::clone(self.upstream.policy());
         let (store, canonical) = (self.store.clone(), Canonical::new(named, digest));
         let request = Request::new(canonical, policy, Arc::new(self));
@@ -237,43 +188,31 @@ impl Converter {
         let (mut unpacking, mut size) = (Unpacking::default(), 0);
         while let Some(chunk) = reader.chunk().await? {
             size += chunk.len() as u64;
-            unpacking = blocking(move || {
-                std::io::Write::write_all(&mut unpacking, &chunk)?;
-                Ok(unpacking)
-            })
-            .await?;
+            unpacking = unpacking.push(chunk).await.map_err(unusable)?;
         }
-        layer_blob(digest, size, unpacking).await
+        unpacking.into_layer(digest, size).await.map_err(unusable)
     }
 }
 
-/// All of them in their order, some at once.
-async fn all(
-    layers: Vec<impl Future<Output = Result<LayerBlob, Error>>>,
-) -> Result<Vec<LayerBlob>, Error> {
-    let layers = stream::iter(layers).buffered(LAYERS_AT_ONCE);
-    layers.try_collect().await
-}
+impl Layers for StoredLayers<'_> {
+    type Error = Error;
 
-async fn layer_blob(digest: Digest, size: u64, unpacking: Unpacking) -> Result<LayerBlob, Error> {
-    let (diff_id, gzipped) = blocking(move || unpacking.finish()).await?;
-    Ok(LayerBlob {
-        digest,
-        size,
-        diff_id,
-        gzipped,
-    })
-}
+    async fn of_v1(&self, id: &ImageId) -> Result<LayerBlob, Error> {
+        let (converter, named) = (self.converter, self.named);
+        let work = || converter.clone().v1_layer(named.clone(), id.clone());
+        let layer = converter.store.layer(named, id.as_str(), work).await;
+        layer.map_err(not_gone)
+    }
 
-/// Unpacking takes the processor's time: away from the runtime's threads.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(std::io::Error::other)
-        .and_then(|worked| worked)
-        .map_err(unusable)
+    async fn of_schema1(&self, digest: Digest) -> Result<LayerBlob, Error> {
+        let (converter, named) = (self.converter, self.named);
+        let work = || converter.clone().schema1_layer(named.clone(), digest);
+        let layer = converter
+            .store
+            .layer(named, &digest.to_string(), work)
+            .await;
+        layer.map_err(not_gone)
+    }
 }
 
 /// An upstream that has an image but not its layers contradicts itself: it is not the image that is gone.
@@ -287,8 +226,4 @@ fn not_gone(error: Error) -> Error {
 fn unusable(cause: impl std::error::Error + Send + Sync + 'static) -> Error {
     let cause: Cause = Arc::new(cause);
     Refusal::Misbehaved { cause }.into()
-}
-
-fn misbehaved(what: &'static str) -> Error {
-    unusable(std::io::Error::new(std::io::ErrorKind::InvalidData, what))
 }

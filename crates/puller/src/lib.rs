@@ -41,6 +41,8 @@ mod auth;
 mod breaker;
 mod classify;
 mod config;
+#[cfg(feature = "convert")]
+pub mod convert;
 mod download;
 mod endpoint;
 mod error;

@@ -6,9 +6,16 @@ use longshore_reference::Digest;
 use serde::Deserialize;
 
 use super::base64_url::base64_url;
+use spki::{
+    AlgorithmIdentifierRef, ObjectIdentifier, SubjectPublicKeyInfoRef,
+    der::{
+        self, Decode, Encode, Reader, SliceReader, Tag,
+        asn1::{Any, AnyRef, BitStringRef, UintRef},
+    },
+};
+
 use crate::{
     Error,
-    der::{self, BIT_STRING, INTEGER, OID, Reader, SEQUENCE},
     wire::{self, Text},
 };
 
@@ -89,8 +96,7 @@ impl Key {
             }
             "RSA" => {
                 let (n, e) = (decode(&jwk.n)?, decode(&jwk.e)?);
-                let parts = [&*der::unsigned(&n), &*der::unsigned(&e)];
-                Self::new(KeyKind::Rsa, der::element(SEQUENCE, &parts))
+                rsa(&n, &e).and_then(|public| Self::new(KeyKind::Rsa, public))
             }
             _ => {
                 return Err(Error::Key {
@@ -98,6 +104,9 @@ impl Key {
                 });
             }
         };
+        let key = key.map_err(|_| Error::Key {
+            reason: "unreadable key",
+        })?;
         if jwk.kid.some().is_some_and(|kid| kid != key.id()) {
             return Err(Error::Key {
                 reason: "key id does not match",
@@ -115,50 +124,60 @@ impl Key {
             .collect();
         let der = BASE64_STANDARD.decode(base64);
         let der = der.map_err(|_| Error::Base64 { part: "x5c" })?;
-        let info = subject_public_key_info(&der);
-        info.and_then(Self::from_info).ok_or(Error::Key {
+        let key = subject_public_key_info(&der).and_then(Self::from_info);
+        key.map_err(|_| Error::Key {
             reason: "unreadable certificate",
         })
     }
 
-    fn from_info(info: &[u8]) -> Option<Self> {
-        let mut parts = Reader(Reader(info).expect(SEQUENCE)?.content);
-        let mut algorithm = Reader(parts.expect(SEQUENCE)?.content);
-        let public = parts.expect(BIT_STRING)?.content.strip_prefix(&[0])?;
-        let oid = algorithm.expect(OID)?.content;
-        let kind = if oid == RSA_ENCRYPTION {
-            let mut numbers = Reader(Reader(public).expect(SEQUENCE)?.content);
-            numbers.expect(INTEGER)?;
-            numbers.expect(INTEGER)?;
+    fn from_info(info: &[u8]) -> der::Result<Self> {
+        let read = SubjectPublicKeyInfoRef::from_der(info)?;
+        let public = read.subject_public_key.as_bytes();
+        let public = public.ok_or_else(|| Tag::BitString.value_error())?;
+        let kind = if read.algorithm.oid == RSA_ENCRYPTION {
+            let mut reader = SliceReader::new(public)?;
+            reader.sequence(|numbers| {
+                UintRef::decode(numbers)?;
+                UintRef::decode(numbers)
+            })?;
             KeyKind::Rsa
-        } else if oid == EC_PUBLIC_KEY {
-            let curve = algorithm.expect(OID)?.content;
+        } else {
+            let (_, curve) = read.algorithm.oids()?;
             let curves = [KeyKind::P256, KeyKind::P384, KeyKind::P521];
-            let kind = curves.into_iter().find(|kind| kind.curve() == curve)?;
-            if public.first() != Some(&4) || public.len() != 1 + 2 * kind.coordinate_len() {
-                return None;
+            let kind = curves.into_iter().find(|kind| kind.curve() == curve);
+            let kind = kind.ok_or_else(|| Tag::ObjectIdentifier.value_error())?;
+            let is_point =
+                public.first() == Some(&4) && public.len() == 1 + 2 * kind.coordinate_len();
+            if read.algorithm.oid != EC_PUBLIC_KEY || !is_point {
+                return Err(Tag::BitString.value_error().into());
             }
             kind
-        } else {
-            return None;
         };
-        Some(Self {
+        Ok(Self {
             kind,
             public: public.to_vec(),
             info: info.to_vec(),
         })
     }
 
-    fn new(kind: KeyKind, public: Vec<u8>) -> Self {
-        let (oid, parameters) = match kind {
-            KeyKind::Rsa => (RSA_ENCRYPTION, vec![5, 0]),
-            curve => (EC_PUBLIC_KEY, der::element(OID, &[curve.curve()])),
+    fn new(kind: KeyKind, public: Vec<u8>) -> der::Result<Self> {
+        let curve = kind.curve();
+        let info = SubjectPublicKeyInfoRef {
+            algorithm: AlgorithmIdentifierRef {
+                oid: curve.map_or(RSA_ENCRYPTION, |_| EC_PUBLIC_KEY),
+                parameters: Some(curve.as_ref().map_or(AnyRef::NULL, AnyRef::from)),
+            },
+            subject_public_key: BitStringRef::from_bytes(&public)?,
         };
-        let algorithm = der::element(SEQUENCE, &[&der::element(OID, &[oid]), &parameters]);
-        let bits = der::element(BIT_STRING, &[&[0], &public]);
-        let info = der::element(SEQUENCE, &[&algorithm, &bits]);
-        Self { kind, public, info }
+        let info = info.to_der()?;
+        Ok(Self { kind, public, info })
     }
+}
+
+/// PKCS#1's `RSAPublicKey` (RFC 8017, appendix A.1.1).
+fn rsa(n: &[u8], e: &[u8]) -> der::Result<Vec<u8>> {
+    let numbers = [UintRef::new(n)?.to_der()?, UintRef::new(e)?.to_der()?];
+    Any::new(Tag::Sequence, numbers.concat())?.to_der()
 }
 
 impl KeyKind {
@@ -171,12 +190,12 @@ impl KeyKind {
         }
     }
 
-    fn curve(self) -> &'static [u8] {
+    fn curve(self) -> Option<ObjectIdentifier> {
         match self {
-            Self::P256 => &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7],
-            Self::P384 => &[0x2b, 0x81, 4, 0, 0x22],
-            Self::P521 => &[0x2b, 0x81, 4, 0, 0x23],
-            Self::Rsa => &[],
+            Self::P256 => Some(P256),
+            Self::P384 => Some(P384),
+            Self::P521 => Some(P521),
+            Self::Rsa => None,
         }
     }
 }
@@ -202,22 +221,30 @@ struct Jwk<'a> {
 
 wire::from_objects!(Jwk<'a>);
 
-/// The `SubjectPublicKeyInfo` inside a certificate (RFC 5280, section 4.1).
-fn subject_public_key_info(certificate: &[u8]) -> Option<&[u8]> {
-    let mut certificate = Reader(Reader(certificate).expect(SEQUENCE)?.content);
-    let mut parts = Reader(certificate.expect(SEQUENCE)?.content);
-    // version [0], absent in version 1; then serialNumber
-    if parts.element()?.tag == 0xa0 {
-        parts.expect(INTEGER)?;
-    }
-    // signature, issuer, validity, subject
-    for _ in 0..4 {
-        parts.expect(SEQUENCE)?;
-    }
-    parts.expect(SEQUENCE).map(|info| info.whole)
+/// The `SubjectPublicKeyInfo` inside a certificate (RFC 5280, section 4.1); the rest is not read.
+fn subject_public_key_info(certificate: &[u8]) -> der::Result<&[u8]> {
+    let mut reader = SliceReader::new(certificate)?;
+    reader.sequence(|certificate| {
+        let info = certificate.sequence(|parts| {
+            // version, absent in version 1
+            if Tag::peek(parts)?.is_context_specific() {
+                parts.tlv_bytes()?;
+            }
+            // serialNumber, signature, issuer, validity, subject
+            for _ in 0..5 {
+                parts.tlv_bytes()?;
+            }
+            let info = parts.tlv_bytes()?;
+            parts.drain(parts.remaining_len())?;
+            Ok::<_, der::Error>(info)
+        })?;
+        certificate.drain(certificate.remaining_len())?;
+        Ok(info)
+    })
 }
 
-/// 1.2.840.113549.1.1.1
-const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
-/// 1.2.840.10045.2.1
-const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
+const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+const EC_PUBLIC_KEY: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
+const P521: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.35");

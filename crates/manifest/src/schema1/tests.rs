@@ -1,5 +1,7 @@
 use proptest::prelude::*;
 
+use spki::der::{Encode, Tag, asn1::Any};
+
 use super::*;
 use crate::{Manifest, MediaType, guess, verify};
 
@@ -362,19 +364,21 @@ fn keys_of_real_certificates() {
 
 /// A certificate around a key, with nothing else in it.
 fn certificate(key: &Key) -> String {
-    use crate::der::{SEQUENCE, element, unsigned};
-    let empty = element(SEQUENCE, &[]);
-    let version = element(0xa0, &[&unsigned(&[2])]);
-    let parts = [
-        &*version,
-        &unsigned(&[1]),
+    let sequence = |parts: &[&[u8]]| {
+        let sequence = Any::new(Tag::Sequence, parts.concat()).unwrap();
+        sequence.to_der().unwrap()
+    };
+    let (empty, version, serial) = (sequence(&[]), [0xa0, 3, 2, 1, 2], [2, 1, 1]);
+    let parts = sequence(&[
+        &version,
+        &serial,
         &empty,
         &empty,
         &empty,
         &empty,
         key.info(),
-    ];
-    let der = element(SEQUENCE, &[&element(SEQUENCE, &parts), &empty, &[3, 1, 0]]);
+    ]);
+    let der = sequence(&[&parts, &empty, &[3, 1, 0]]);
     base64::Engine::encode(&base64::prelude::BASE64_STANDARD, der)
 }
 
@@ -386,9 +390,9 @@ mod signed {
         signature::{self, EcdsaKeyPair, EcdsaSigningAlgorithm, KeyPair, RsaEncoding, RsaKeyPair},
     };
     use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
+    use spki::der::{self, Decode, Reader, SliceReader, asn1::UintRef};
 
     use super::*;
-    use crate::der::{INTEGER, Reader, SEQUENCE};
 
     fn signed_by_ec(algorithm: &str, crv: &str, signing: &'static EcdsaSigningAlgorithm) -> String {
         let pair = EcdsaKeyPair::generate(signing).unwrap();
@@ -412,13 +416,12 @@ mod signed {
         encoding: &'static dyn RsaEncoding,
         pair: &RsaKeyPair,
     ) -> String {
-        let mut numbers = Reader(
-            Reader(pair.public_key().as_ref())
-                .expect(SEQUENCE)
-                .unwrap()
-                .content,
-        );
-        let [n, e] = [(); 2].map(|()| numbers.expect(INTEGER).unwrap().content);
+        let public = pair.public_key().as_ref();
+        let numbers = SliceReader::new(public).unwrap().sequence(|reader| {
+            let numbers = [UintRef::decode(reader)?, UintRef::decode(reader)?];
+            Ok::<_, der::Error>(numbers.map(|number| number.as_bytes()))
+        });
+        let [n, e] = numbers.unwrap();
         let [n, e] = [n, e].map(|number| BASE64_URL_SAFE_NO_PAD.encode(number));
         let jwk = format!(r#"{{"kty":"RSA","n":"{n}","e":"{e}"}}"#);
         let signer = |bytes: &[u8]| {
