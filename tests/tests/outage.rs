@@ -550,19 +550,58 @@ async fn answers_come_within_the_deadline() {
     );
 }
 
-/// A list of tags is upstream's alone: 502 while it is gone.
+/// A list of tags that was asked for before is served while upstream is gone; another page, or another list, is not.
 #[tokio::test]
 async fn tags_of_an_upstream_that_is_gone() {
+    const LIST: &str = "/v2/library/app/tags/list";
     let origin = Origin::start().await;
-    origin.image("library/app", "1", &[1]);
-    let proxy = Proxy::start(&origin).await;
+    for tag in ["1", "2", "3"] {
+        origin.image("library/app", tag, &[1]);
+    }
+    let mut proxy = Proxy::start(&origin).await;
+    let page = format!("{LIST}?n=1");
+    let mut before = Vec::new();
+    for path in [LIST, &page] {
+        let read = proxy.client().read(path).await;
+        assert_eq!((read.status, read.header("x-cache")), (200, Some("bypass")));
+        before.push(read);
+    }
     origin.stop().await;
-    refused(
-        "tags",
-        &proxy.client().read("/v2/library/app/tags/list").await,
-        502,
-        "",
-    );
+    for _ in 0..2 {
+        for (path, before) in [LIST, &page].into_iter().zip(&before) {
+            let read = proxy.client().read(path).await;
+            assert_eq!((read.status, read.header("x-cache")), (200, Some("stale")));
+            assert_eq!(read.body, before.body);
+            assert_eq!(read.header("link"), before.header("link"));
+        }
+        for path in ["?n=2", "?n=1&last=1"] {
+            let read = proxy.client().read(&format!("{LIST}{path}")).await;
+            refused("tags", &read, 502, "");
+        }
+        let other = proxy.client().read("/v2/library/other/tags/list").await;
+        refused("tags", &other, 502, "");
+        proxy.restart().await;
+    }
+}
+
+/// What upstream denies is not served from an older list; what it once listed is not served for ever.
+#[tokio::test]
+async fn kept_lists_follow_the_rules_for_tags() {
+    const LIST: &str = "/v2/library/app/tags/list";
+    let denied = Fault::error(403, "DENIED");
+    for (defaults, fault, status) in [
+        ("", denied.clone(), 403),
+        ("on_denied = \"serve\"", denied, 200),
+        ("max_stale = \"0s\"", Fault::bare(500, &[]), 502),
+    ] {
+        let origin = Origin::start().await;
+        origin.image("library/app", "1", &[1]);
+        let proxy = Proxy::unsure(&origin).defaults(defaults).start().await;
+        assert_eq!(proxy.client().read(LIST).await.status, 200);
+        origin.order_always(On::path("/v2/"), fault);
+        let read = proxy.client().read(LIST).await;
+        assert_eq!(read.status, status, "{defaults}");
+    }
 }
 
 /// What passes is not told to the client.

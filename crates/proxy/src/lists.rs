@@ -1,17 +1,23 @@
-//! Lists of tags and of referrers: passed on from upstream, which alone knows them.
+//! Lists of tags and of referrers: as upstream sends them, and from the store while upstream is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, LINK};
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderName, HeaderValue, Response};
 use longshore_puller::{Error as Pulled, Passed, Upstream as Puller};
-use longshore_reference::{Canonical, Named};
-use longshore_store::{Outcome, Refusal};
+use longshore_reference::{Canonical, Digest, Named};
+use longshore_store::{List, ListName, Outcome, Refusal};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::timeout;
 
 use crate::body::Body;
 use crate::error::Error;
 use crate::proxy::{Asked, Proxy, close_account, insert, sized};
-use crate::upstreams::remote::refusal;
+use crate::upstreams::remote::{refusal, unusable};
+
+/// A list goes out after this time, kept or not.
+const KEPT_WITHIN: Duration = Duration::from_secs(1);
 
 impl Proxy {
     pub(crate) async fn tags(
@@ -20,13 +26,15 @@ impl Proxy {
         named: &Named,
         query: Option<&str>,
     ) -> Response<Body> {
-        let passed = self
-            .within(&asked, named, |puller| async move {
-                puller.tags(named, query).await
+        let name = name(named, None, query);
+        let listed = self
+            .within(&asked, name, |puller| async move {
+                puller.tags(named, query).await.map(Some)
             })
             .await;
-        match passed {
-            Ok(passed) => pass(asked, passed, "application/json"),
+        match listed {
+            Ok(Some((list, outcome))) => respond(asked, &list, outcome, "application/json"),
+            Ok(None) => self.fail(asked, &Error::NoReferrers),
             Err(error) => self.fail(asked, &error),
         }
     }
@@ -37,73 +45,107 @@ impl Proxy {
         subject: &Canonical,
         query: Option<&str>,
     ) -> Response<Body> {
-        let passed = self
-            .within(&asked, subject.named(), |puller| async move {
+        let name = name(subject.named(), Some(subject.digest()), query);
+        let listed = self
+            .within(&asked, name, |puller| async move {
                 puller.referrers(subject, query).await
             })
             .await;
-        match passed {
+        match listed {
             // Some clients take the type with parameters for another one.
-            Ok(Some(passed)) => pass(asked, passed, "application/vnd.oci.image.index.v1+json"),
+            Ok(Some((list, outcome))) => respond(
+                asked,
+                &list,
+                outcome,
+                "application/vnd.oci.image.index.v1+json",
+            ),
             Ok(None) => self.fail(asked, &Error::NoReferrers),
             Err(error) => self.fail(asked, &error),
         }
     }
 
-    async fn within<T, W>(
+    /// What upstream lists, or if it refuses what it listed before. `None`: it lists nothing of the kind.
+    async fn within<W>(
         &self,
         asked: &Asked<'_>,
-        named: &Named,
+        name: ListName,
         call: impl FnOnce(Puller) -> W,
-    ) -> Result<T, Error>
+    ) -> Result<Option<(Arc<List>, Outcome)>, Error>
     where
-        W: Future<Output = Result<T, Pulled>>,
+        W: Future<Output = Result<Option<Passed>, Pulled>>,
     {
         let upstream = self.0.upstreams.of(asked.at.upstream)?;
-        let puller = upstream.puller(named).await?;
-        let refused = match timeout(upstream.policy().answer_within, call(puller)).await {
-            Ok(Ok(done)) => return Ok(done),
-            Ok(Err(error)) => refusal(error),
+        let policy = upstream.policy();
+        let listed = async {
+            let puller = upstream.puller(&name.named).await.map_err(unusable)?;
+            call(puller).await.map_err(refusal)
+        };
+        let refusal = match timeout(policy.answer_within, listed).await {
+            Ok(Ok(None)) => return Ok(None),
+            Ok(Ok(Some(passed))) => {
+                let list = Arc::new(list(passed));
+                // A disk that hangs must not keep the client waiting.
+                let kept = self.0.store.keep_list(&name, List::clone(&list));
+                drop(timeout(KEPT_WITHIN, kept).await);
+                return Ok(Some((list, Outcome::Bypass)));
+            }
+            Ok(Err(refusal)) => refusal,
             Err(late) => Refusal::TimedOut {
-                cause: std::sync::Arc::new(late),
+                cause: Arc::new(late),
             },
         };
-        Err(Error::Store(refused.into()))
+        let kept = self.0.store.list_after(&name, policy, refusal).await?;
+        Ok(Some((kept, Outcome::Stale)))
     }
 }
 
-fn pass(asked: Asked<'_>, passed: Passed, content_type: &'static str) -> Response<Body> {
-    let len = passed.bytes.len() as u64;
+fn name(named: &Named, subject: Option<Digest>, query: Option<&str>) -> ListName {
+    ListName {
+        named: named.clone(),
+        subject,
+        query: query.unwrap_or_default().to_owned(),
+    }
+}
+
+/// A page as the store keeps it. JSON is UTF-8; what is not can only be shown as it is.
+fn list(passed: Passed) -> List {
+    let headers = passed.headers.iter().filter_map(|(name, value)| {
+        Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+    });
+    List {
+        text: String::from_utf8_lossy(&passed.bytes).into_owned(),
+        link: passed.link,
+        headers: headers.collect(),
+    }
+}
+
+fn respond(
+    asked: Asked<'_>,
+    list: &List,
+    outcome: Outcome,
+    content_type: &'static str,
+) -> Response<Body> {
+    let len = list.text.len() as u64;
     let body = if asked.head {
         Body::empty()
     } else {
-        Body::full(passed.bytes)
+        Body::full(list.text.clone().into())
     };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
-    copy(headers, &passed.headers);
-    if let Some(link) = passed
-        .link
-        .as_deref()
-        .and_then(|link| next_page(link, asked.path, asked.at.ns.as_ref()))
-    {
+    for (name, value) in &list.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            headers.append(name, value);
+        }
+    }
+    let link = list.link.as_deref();
+    if let Some(link) = link.and_then(|link| next_page(link, asked.path, asked.at.ns.as_ref())) {
         insert(headers, LINK, link);
     }
-    close_account(
-        &mut response,
-        asked.account,
-        asked.at.ns,
-        Some(Outcome::Bypass),
-    );
+    close_account(&mut response, asked.account, asked.at.ns, Some(outcome));
     sized(&mut response, len);
     response
-}
-
-fn copy(headers: &mut HeaderMap, passed: &HeaderMap) {
-    for (name, value) in passed {
-        headers.append(name, value.clone());
-    }
 }
 
 /// The next page, below the URL that the client used: only upstream's query is taken over. A URL of upstream's would

@@ -1,14 +1,14 @@
 //! Small records about repositories: what a tag stood for, and which digests belong to a repository.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use longshore_manifest::{MANIFEST_BYTES_MAX, Manifest};
 use longshore_reference::{Canonical, Digest, Named, Tagged};
 use moka::sync::Cache;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
 
 use crate::bucket::Bucket;
 use crate::tier::Tier;
@@ -16,53 +16,27 @@ use crate::tier::layout;
 
 mod content;
 mod members;
+mod obsolete;
 mod origin;
+mod tag;
 
 pub(crate) use content::{Child, ContentRecord, can_be};
 use members::{Members, Repository};
+pub(crate) use obsolete::Obsolete;
 pub use origin::Origin;
 pub(crate) use origin::format;
+pub(crate) use tag::{TagRecord, age, seconds};
 
 /// Tag records in memory.
 const RECORDS_IN_MEMORY: u64 = 100_000;
 /// A record is a line of JSON; more is none.
 const RECORD_BYTES_MAX: u64 = 16 << 10;
+/// A page of a list with what JSON adds to it.
+const LIST_RECORD_BYTES_MAX: u64 = 9 << 20;
 /// Records of one repository that are read when it is asked for content that memory does not know.
 const SCANNED_MAX: usize = 20_000;
 /// A tag record whose digest did not change is written again only after this time.
 const REWRITTEN_AFTER: Duration = Duration::from_secs(3600);
-
-/// What a tag stood for when upstream was last asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct TagRecord {
-    /// The digest as upstream's header gave it: what a check compares.
-    pub(crate) upstream_digest: Option<Digest>,
-    /// What the manifest is known by: the sha256 of its bytes, or of a signed schema 1 manifest's payload.
-    pub(crate) digest: Digest,
-    /// Where the bytes are, if not under that digest.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) stored: Option<Digest>,
-    pub(crate) media_type: Arc<str>,
-    /// Bytes of the manifest.
-    pub(crate) size: u64,
-    /// Seconds since 1970 when upstream last said that this holds.
-    pub(crate) checked: u64,
-}
-
-impl TagRecord {
-    /// How long ago upstream said so. A time in the future, or one that cannot be, counts as never.
-    pub(crate) fn age(&self, now: SystemTime) -> Option<Duration> {
-        let checked = UNIX_EPOCH.checked_add(Duration::from_secs(self.checked))?;
-        now.duration_since(checked).ok()
-    }
-}
-
-/// Seconds since 1970.
-pub(crate) fn seconds(time: SystemTime) -> u64 {
-    time.duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs()
-}
 
 /// Reads and writes records: memory, then the local tier, then the bucket.
 #[derive(Debug)]
@@ -117,14 +91,7 @@ impl Records {
     /// Forgets a tag that upstream deleted.
     pub(crate) async fn forget_tag(&self, tagged: &Tagged) {
         self.tags.invalidate(tagged);
-        let key = layout::tag(tagged);
-        let gone = key.clone();
-        if let Err(cause) = self.tier.run(move |tier| tier.remove(&gone)).await {
-            tracing::warn!(%key, %cause, "record could not be removed");
-        }
-        if let Some(bucket) = &self.bucket {
-            bucket.remove(&key).await;
-        }
+        self.forget(layout::tag(tagged)).await;
     }
 
     /// What is known of a digest in a repository, by memory and the local tier.
@@ -138,7 +105,9 @@ impl Records {
             return self.in_bucket(canonical).await.or(Some(record));
         }
         let key = layout::content(canonical);
-        let held = self.read_local::<ContentRecord>(&key).await;
+        let held = self
+            .read_local::<ContentRecord>(&key, RECORD_BYTES_MAX)
+            .await;
         if let Some(record) = held.filter(ContentRecord::is_membership) {
             self.members.grown(1);
             return Some(repository.put(digest, record));
@@ -266,9 +235,25 @@ impl Records {
         self.write(key, record).await;
     }
 
-    async fn read_local<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+    /// A page of a list. Not kept in memory.
+    pub(crate) async fn list<T: DeserializeOwned>(&self, key: &str) -> Option<T> {
+        self.read_up_to(key.to_owned(), LIST_RECORD_BYTES_MAX).await
+    }
+
+    /// Removes a record.
+    pub(crate) async fn forget(&self, key: String) {
+        let gone = key.clone();
+        if let Err(cause) = self.tier.run(move |tier| tier.remove(&gone)).await {
+            tracing::warn!(%key, %cause, "record could not be removed");
+        }
+        if let Some(bucket) = &self.bucket {
+            bucket.remove(&key).await;
+        }
+    }
+
+    async fn read_local<T: DeserializeOwned>(&self, key: &str, bytes_max: u64) -> Option<T> {
         let at = key.to_owned();
-        let held = self.tier.run(move |tier| tier.read(&at, RECORD_BYTES_MAX));
+        let held = self.tier.run(move |tier| tier.read(&at, bytes_max));
         let held = held.await.unwrap_or_else(|cause| {
             tracing::warn!(%key, %cause, "record could not be read");
             None
@@ -277,10 +262,14 @@ impl Records {
     }
 
     async fn read<T: DeserializeOwned>(&self, key: String) -> Option<T> {
-        if let Some(record) = self.read_local(&key).await {
+        self.read_up_to(key, RECORD_BYTES_MAX).await
+    }
+
+    async fn read_up_to<T: DeserializeOwned>(&self, key: String, bytes_max: u64) -> Option<T> {
+        if let Some(record) = self.read_local(&key, bytes_max).await {
             return Some(record);
         }
-        let bytes = self.bucket.as_ref()?.read(&key, RECORD_BYTES_MAX).await?;
+        let bytes = self.bucket.as_ref()?.read(&key, bytes_max).await?;
         let record = parse(&key, &bytes)?;
         self.write_local(key, bytes).await;
         Some(record)

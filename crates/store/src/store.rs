@@ -13,6 +13,7 @@ use longshore_manifest::convert::LayerBlob;
 use longshore_reference::{Canonical, Digest, Reference, Tagged};
 use moka::sync::Cache;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use url::Url;
 
@@ -25,12 +26,15 @@ use crate::flights::Flights;
 use crate::legacy::Wanted;
 use crate::manifest::{Held, Kept};
 use crate::records::Records;
+use crate::sweep;
 use crate::tier::Tier;
 
 /// How long wrong bytes are remembered: a client that resumes in that time must not join them to right ones.
 const DISTRUSTED_FOR: Duration = Duration::from_secs(30);
 /// Answers that are remembered for the next requests.
 const REMEMBERED_MAX: u64 = 50_000;
+/// None is remembered for longer, whatever the policy says.
+const REMEMBERED_FOR_MAX: Duration = Duration::from_secs(3600);
 /// Conversions whose results are known without a look at the disk.
 const MADE_IN_MEMORY: u64 = 10_000;
 
@@ -121,6 +125,8 @@ pub(crate) struct Inner {
     pub(crate) budget: Budget,
     pub(crate) tracker: TaskTracker,
     pub(crate) clock: Clock,
+    /// Cancelled at the end: nothing begins any more in the background.
+    ended: CancellationToken,
     observer: Observer,
     distrusted: Mutex<HashMap<Digest, Instant>>,
     bytes: AtomicU64,
@@ -184,16 +190,21 @@ impl Store {
                 .weigher(|_, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX))
                 .max_capacity(options.manifest_memory_bytes / 2)
                 .build(),
-            remembered: Cache::new(REMEMBERED_MAX),
+            remembered: Cache::builder()
+                .max_capacity(REMEMBERED_MAX)
+                .time_to_live(REMEMBERED_FOR_MAX)
+                .build(),
             budget: Budget::default(),
             tracker,
             clock: options.clock,
+            ended: CancellationToken::new(),
             observer: options.observer,
             distrusted: Mutex::default(),
             bytes: AtomicU64::new(0),
             objects: AtomicU64::new(0),
         }));
         store.0.count_held();
+        store.0.sweep();
         Ok(store)
     }
 
@@ -210,6 +221,7 @@ impl Store {
     ///
     /// The caller bounds the wait; what is cut off leaves nothing partial.
     pub async fn close(&self) {
+        self.0.ended.cancel();
         self.0.fills.give_up_all();
         self.0.tracker.close();
         self.0.tracker.wait().await;
@@ -284,6 +296,15 @@ impl Inner {
 
     pub(crate) fn tell(&self, event: &Event<'_>) {
         (self.observer)(event);
+    }
+
+    /// A bucket may have what the local tier has not: then no record is known to be of no use.
+    fn sweep(&self) {
+        if self.bucket.is_none() {
+            let (tier, clock) = (self.tier.clone(), Arc::clone(&self.clock));
+            let (ended, sweep) = (self.ended.clone(), sweep::run(tier, move || clock()));
+            tokio::spawn(async move { ended.run_until_cancelled(sweep).await });
+        }
     }
 
     fn count_held(self: &Arc<Self>) {

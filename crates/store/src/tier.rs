@@ -203,7 +203,8 @@ impl Tier {
         Ok(usage)
     }
 
-    fn path(&self, key: &str) -> PathBuf {
+    /// Where the object of a key is.
+    pub(crate) fn path(&self, key: &str) -> PathBuf {
         self.0.root.join(key)
     }
 }

@@ -132,7 +132,7 @@ fn cut(source: Source, len: u64) -> Source {
 }
 
 /// What an upstream that cannot be used as it is configured means to the store: what is cached is served.
-fn unusable(error: crate::error::Error) -> Refusal {
+pub(crate) fn unusable(error: crate::error::Error) -> Refusal {
     Refusal::Unreachable {
         cause: Arc::new(error),
     }

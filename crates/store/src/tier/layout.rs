@@ -5,6 +5,7 @@
 //! blobs/<algorithm>/<2 hex>/<hex>                     verified content, manifests included
 //! repositories/<domain>/<path>/_tags/<tag>            what a tag stood for, and when upstream last said so
 //! repositories/<domain>/<path>/_content/<alg>/<hex>   that this digest belongs to this repository
+//! repositories/<domain>/<path>/_lists/<of>/<place>   a page of a list of tags or of referrers
 //! repositories/<domain>/<path>/_made/<format>/<hex>   what the legacy document with this sha256 was made into
 //! repositories/<domain>/<path>/_layers/<source>       what is inside a layer of a legacy image
 //! spool/<process>/                                    writes under way, locked by their process   (local only)
@@ -54,6 +55,19 @@ pub(crate) fn content(canonical: &Canonical) -> String {
         named.path(),
         digest.algorithm().as_str(),
         &*digest.hex()
+    )
+}
+
+/// Key of a page of a list: of the tags, or of the referrers of a manifest.
+pub(crate) fn list(named: &Named, subject: Option<&Digest>, place: u64) -> String {
+    let of = subject.map_or_else(
+        || "tags".to_owned(),
+        |subject| format!("{}-{}", subject.algorithm().as_str(), &*subject.hex()),
+    );
+    format!(
+        "{REPOSITORIES}/{}/{}/_lists/{of}/{place}",
+        named.domain(),
+        named.path()
     )
 }
 
