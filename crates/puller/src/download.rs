@@ -180,6 +180,12 @@ impl Download {
         }
     }
 
+    /// Ends the transfer and its connection. What [`distrust`](Self::distrust) needs stays.
+    pub fn close(&mut self) {
+        self.body = None;
+        self.done = true;
+    }
+
     /// The bytes were not the digest's: for a while the endpoints they came from are asked last for this digest.
     pub fn distrust(&self) {
         self.source.distrust(&self.upstream.inner.distrust);

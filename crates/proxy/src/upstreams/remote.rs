@@ -212,6 +212,10 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // A connection that nobody reads any more would fill its buffers with bytes that come again.
+        if let Some(download) = &mut self.download {
+            download.close();
+        }
         *self.aside.lock().unwrap_or_else(PoisonError::into_inner) = self.download.take();
     }
 }

@@ -12,6 +12,10 @@ const SETTLED_AFTER: Duration = Duration::from_millis(100);
 const FIRST_BYTE_WITHIN: Duration = Duration::from_secs(5);
 /// More connections are tried only while the rest takes longer than this.
 const REST_MIN: Duration = Duration::from_secs(1);
+/// How long the next trial waits after one that brought nothing; each further one waits twice as long.
+const RESTED_FOR: Duration = Duration::from_secs(2);
+/// Trials that may bring nothing.
+const FAILED_MAX: u32 = 3;
 /// Twice the connections must bring this many times as much, or those that were added go.
 const GAIN_MIN: f64 = 1.3;
 /// What each connection is to bring before it asks anew, in seconds.
@@ -37,6 +41,8 @@ pub(crate) struct Sample {
 pub(crate) struct Growth {
     target: usize,
     piece: u64,
+    /// Trials that brought nothing.
+    failed: u32,
     state: State,
 }
 
@@ -56,6 +62,10 @@ enum State {
         from: Sample,
         before: Option<Trial>,
     },
+    /// The last trial brought nothing; the next one waits.
+    Resting {
+        until: Duration,
+    },
     /// As many as there should be.
     Done,
 }
@@ -72,6 +82,7 @@ impl Growth {
         Self {
             target: 1,
             piece: PIECE_BYTES.0,
+            failed: 0,
             state: State::Starting {
                 since: None,
                 before: None,
@@ -116,11 +127,18 @@ impl Growth {
                     let until = sample.at + SETTLED_AFTER;
                     self.state = State::Settling { until, before };
                 } else if sample.at - since > FIRST_BYTE_WITHIN {
-                    self.settle(before);
+                    self.settle(before, sample);
                 } else {
                     let since = Some(since);
                     self.state = State::Starting { since, before };
                 }
+            }
+            State::Resting { until } if sample.at >= *until => {
+                let before = None;
+                self.state = State::Measuring {
+                    from: sample,
+                    before,
+                };
             }
             State::Settling { until, before } if sample.at >= *until => {
                 let before = *before;
@@ -134,13 +152,13 @@ impl Growth {
                 let rate = (sample.bytes - from.bytes) as f64 / seconds;
                 self.measured(rate, *before, sample);
             }
-            State::Settling { .. } | State::Measuring { .. } => {}
+            State::Settling { .. } | State::Measuring { .. } | State::Resting { .. } => {}
         }
     }
 
     fn measured(&mut self, rate: f64, before: Option<Trial>, sample: Sample) {
         if before.is_some_and(|before| rate < before.rate * GAIN_MIN) {
-            return self.settle(before);
+            return self.settle(before, sample);
         }
         let per_connection = rate / self.target as f64;
         self.piece = ((per_connection * PIECE_SECONDS) as u64).clamp(PIECE_BYTES.0, PIECE_BYTES.1);
@@ -165,10 +183,18 @@ impl Growth {
         }
     }
 
-    /// Stays with what was before the last trial.
-    fn settle(&mut self, before: Option<Trial>) {
+    /// Goes back to what was before the last trial. A moment's noise may have decided it, so that others follow.
+    fn settle(&mut self, before: Option<Trial>, sample: Sample) {
         self.target = before.map_or(self.target, |before| before.target);
-        self.state = State::Done;
+        self.failed += 1;
+        self.state = if self.failed > FAILED_MAX || before.is_none() {
+            State::Done
+        } else {
+            let rest = RESTED_FOR * 2_u32.pow(self.failed - 1);
+            State::Resting {
+                until: sample.at + rest,
+            }
+        };
     }
 }
 
@@ -207,10 +233,26 @@ mod tests {
 
     #[test]
     fn where_one_fills_the_line_one_stays() {
-        assert_eq!(run(1000.0, |_| 100.0).1, [1, 2, 1]);
+        assert_eq!(run(250.0, |_| 100.0).1, [1, 2, 1]);
+        // It is tried again now and then, and no more in the end.
+        let all = run(20_000.0, |_| 100.0).1;
+        assert_eq!(all, [1, 2, 1, 2, 1, 2, 1, 2, 1]);
         // The line takes no more than four.
         let line = |connections| (20.0 * connections as f64).min(80.0);
-        assert_eq!(run(1000.0, line).1, [1, 2, 4, 8, 4]);
+        assert_eq!(run(250.0, line).1, [1, 2, 4, 8, 4]);
+    }
+
+    #[test]
+    fn a_trial_that_noise_decided_is_made_again() {
+        let tries = std::cell::Cell::new(0);
+        let (_, targets) = run(2000.0, |connections| {
+            tries.set(tries.get() + 1);
+            match tries.get() {
+                0..40 => 20.0,
+                _ => 20.0 * connections as f64,
+            }
+        });
+        assert_eq!(targets, [1, 2, 1, 2, 4, 8]);
     }
 
     #[test]

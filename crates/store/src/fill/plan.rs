@@ -8,8 +8,9 @@ use crate::fill::extents::Extents;
 pub(crate) const WINDOW: u64 = 8 << 20;
 /// Connections of one fill at once, the one at the front aside.
 pub(crate) const CONNECTIONS_MAX: usize = 8;
-/// What is asked for at least where a reader waits, so that its next read finds something: 1 MiB.
-const READ_AHEAD: u64 = 1 << 20;
+/// What is asked for at least where a reader waits, so that its next read finds something: 256 KiB. A connection that has
+/// no more than this left is waited for, where its place is wanted.
+const READ_AHEAD: u64 = 256 << 10;
 /// A connection is relieved of half its rest only if that half is at least this long: 2 MiB.
 const SPLIT_MIN: u64 = 2 << 20;
 
@@ -157,7 +158,7 @@ impl View<'_> {
         landed.min(next.unwrap_or(u64::MAX))
     }
 
-    /// The newest connection that neither is at the front nor brings what a reader waits for.
+    /// The connection with most left of those that neither are at the front nor bring what a reader waits for.
     fn idle(&self) -> Option<u64> {
         let front = self.came.end_from(0);
         let idle = |connection: &&Connection| {
@@ -166,14 +167,11 @@ impl View<'_> {
                 let at = self.came.end_from(want.start);
                 at < want.end && brings.contains(&at)
             });
-            !brings.contains(&front) && !wanted
+            !brings.contains(&front) && !wanted && connection.end - connection.at > READ_AHEAD
         };
-        let newest = self
-            .connections
-            .iter()
-            .filter(idle)
-            .map(|connection| connection.id);
-        newest.max()
+        let left = |connection: &&Connection| connection.end - connection.at;
+        let most = self.connections.iter().filter(idle).max_by_key(left);
+        most.map(|connection| connection.id)
     }
 }
 

@@ -472,6 +472,10 @@ impl<'a> Transfer<'a> {
         };
         let before = growth.target();
         growth.hear(sample);
+        if growth.target() != before {
+            let digest = self.engine.fill.digest();
+            tracing::debug!(%digest, connections = growth.target(), ?growth, "connections of a fill");
+        }
         if growth.target() < before {
             let mut further: Vec<_> = self.lanes.iter().filter(|lane| lane.further).collect();
             further.sort_by_key(|lane| lane.id);
