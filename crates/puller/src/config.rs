@@ -257,9 +257,6 @@ impl Endpoint {
     /// [`Error::Config`] when it is anything but a host and an optional port.
     pub fn of_host(host: &str) -> Result<Self, Error> {
         let bad = || Error::config("endpoint", "not a host with an optional port");
-        if host.starts_with('-') || host.ends_with('-') {
-            return Err(bad());
-        }
         let mut url = lookup::host(lookup::canonical(host)).ok_or_else(bad)?;
         url.set_path("/v2/");
         Ok(Self {

@@ -1,7 +1,11 @@
 //! Endpoint lookup: which URLs stand for a host, in which order, and which hosts may be asked without TLS (pure).
 
-use std::{fmt, net::IpAddr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+};
 
+use ipnet::{IpNet, Ipv4Net};
 use url::Url;
 
 use crate::Error;
@@ -25,13 +29,7 @@ pub(crate) enum Version {
 pub struct Insecure {
     /// `host` or `host:port`, lower case.
     names: Vec<String>,
-    networks: Vec<Network>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Network {
-    address: IpAddr,
-    bits: u8,
+    networks: Vec<IpNet>,
 }
 
 /// The URLs of the endpoint whose v2 URL is `url`, in the order in which they are asked: TLS before plain, v2 before
@@ -95,22 +93,25 @@ impl Insecure {
     pub fn parse<'a>(entries: impl IntoIterator<Item = &'a str>) -> Result<Self, Error> {
         let mut list = Self::default();
         for entry in entries {
-            let bare = entry
-                .strip_prefix("http://")
-                .or_else(|| entry.strip_prefix("https://"));
-            if bare.is_some() {
+            let schemeless = entry.split_once("://").and_then(|(scheme, rest)| {
+                let is_http = ["http", "https"]
+                    .iter()
+                    .any(|http| scheme.eq_ignore_ascii_case(http));
+                is_http.then_some(rest)
+            });
+            if schemeless.is_some() {
                 tracing::warn!(entry, "an insecure registry has no scheme, dropped");
             }
-            let entry = bare.unwrap_or(entry);
+            let entry = schemeless.unwrap_or(entry);
             if entry.contains("://") {
                 return Err(Error::config(
                     "insecure",
                     "a scheme other than http or https",
                 ));
             }
-            match Network::parse(entry) {
-                Some(network) => list.networks.push(network),
-                None => list.names.push(name(entry)?),
+            match entry.parse() {
+                Ok(network) => list.networks.push(network),
+                Err(_) => list.names.push(name(entry)?),
             }
         }
         Ok(list)
@@ -130,19 +131,19 @@ impl Insecure {
         };
         host == "localhost"
             || self.names.contains(&name)
-            || addresses
-                .iter()
-                .any(|&address| self.networks.iter().any(|network| network.has(address)))
+            || addresses.iter().any(|address| {
+                let address = address.to_canonical();
+                self.networks
+                    .iter()
+                    .any(|network| network.contains(&address))
+            })
     }
 }
 
 impl Default for Insecure {
     /// The machine itself.
     fn default() -> Self {
-        let loopback = Network {
-            address: IpAddr::from([127, 0, 0, 0]),
-            bits: 8,
-        };
+        let loopback = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(127, 0, 0, 0), 8));
         Self {
             names: Vec::new(),
             networks: vec![loopback],
@@ -150,36 +151,11 @@ impl Default for Insecure {
     }
 }
 
-impl Network {
-    fn parse(text: &str) -> Option<Self> {
-        let (address, bits) = text.split_once('/')?;
-        let address: IpAddr = address.parse().ok()?;
-        let most = if address.is_ipv4() { 32 } else { 128 };
-        let bits = bits.bytes().all(|b| b.is_ascii_digit()).then_some(bits)?;
-        let bits = bits.parse().ok().filter(|&bits| bits <= most)?;
-        Some(Self { address, bits })
-    }
-
-    fn has(&self, address: IpAddr) -> bool {
-        match (self.address, address.to_canonical()) {
-            (IpAddr::V4(network), IpAddr::V4(address)) => {
-                let differing = u32::from(network) ^ u32::from(address);
-                differing.leading_zeros() >= u32::from(self.bits)
-            }
-            (IpAddr::V6(network), IpAddr::V6(address)) => {
-                let differing = u128::from(network) ^ u128::from(address);
-                differing.leading_zeros() >= u32::from(self.bits)
-            }
-            _ => false,
-        }
-    }
-}
-
 /// A `host[:port]` as URLs have it.
 fn name(entry: &str) -> Result<String, Error> {
     let bad = |problem| Err(Error::config("insecure", problem));
-    if entry.starts_with('-') || entry.ends_with('-') {
-        return bad("a host that begins or ends with a hyphen");
+    if let Ok(v6) = entry.parse::<Ipv6Addr>() {
+        return Ok(format!("[{v6}]"));
     }
     match host(entry) {
         Some(url) => Ok(match (url.host(), url.port()) {
@@ -198,8 +174,10 @@ pub(crate) fn host(entry: &str) -> Option<Url> {
         return None;
     }
     let url = Url::parse(&format!("https://{entry}/")).ok()?;
-    url.host_str().filter(|host| !host.is_empty())?;
-    Some(url)
+    let host = url.host_str().filter(|host| !host.is_empty())?;
+    let is_label = |label: &str| !label.starts_with('-') && !label.ends_with('-');
+    let is_host = host.split('.').all(is_label);
+    is_host.then_some(url)
 }
 
 impl Version {

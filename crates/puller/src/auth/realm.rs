@@ -33,25 +33,10 @@ pub(crate) fn same_domain(a: &Url, b: &Url) -> bool {
     }
 }
 
-/// The registrable domain, approximately: the last two labels, or three below a country's `co`, `com` and the like.
+/// The registrable domain by the public suffix list; `None` for a public suffix itself.
 fn registrable(host: &str) -> Option<&str> {
-    let host = host.trim_end_matches('.');
-    let mut dots = host.rmatch_indices('.').map(|(at, _)| at);
-    let last = dots.next()?;
-    let second = dots.next();
-    let label = host.get(second.map_or(0, |at| at + 1)..last)?;
-    let below_country = host.len() - last == 3 && COUNTRY_LABELS.contains(&label);
-    if below_country {
-        second?;
-        return host.get(dots.next().map_or(0, |at| at + 1)..);
-    }
-    host.get(second.map_or(0, |at| at + 1)..)
+    psl::domain_str(host.trim_end_matches('.'))
 }
-
-/// Second labels under which countries register (`co.uk`, `com.cn`, `ne.jp`).
-const COUNTRY_LABELS: [&str; 10] = [
-    "ac", "co", "com", "edu", "go", "gov", "ne", "net", "or", "org",
-];
 
 #[cfg(test)]
 mod tests {
@@ -123,6 +108,29 @@ mod tests {
             true,
         ),
         ("https://evil.com/token", "https://good.com", false),
+        // Suffixes under which anybody registers.
+        (
+            "https://evil.github.io/token",
+            "https://good.github.io",
+            false,
+        ),
+        ("https://evil.gob.ar/token", "https://good.gob.ar", false),
+        (
+            "https://evil.kawasaki.jp/token",
+            "https://good.kawasaki.jp",
+            false,
+        ),
+        (
+            "https://auth.corp.local/token",
+            "https://registry.corp.local",
+            true,
+        ),
+        (
+            "https://auth.firm.example./token",
+            "https://firm.example",
+            true,
+        ),
+        ("https://co.uk/token", "https://registry.co.uk", false),
         (
             "http://auth.docker.io/token",
             "https://registry-1.docker.io",

@@ -55,6 +55,8 @@ fn which_hosts_are_insecure() {
         "Plain.example",
         "http://port.example:5000",
         "192.0.2.7:80",
+        "2001:db8::7",
+        "HTTPS://upper.example",
         "docker.io",
         "registry-1.docker.io",
     ])
@@ -78,6 +80,9 @@ fn which_hosts_are_insecure() {
         ("https://port.example:5000/", "", true, false),
         ("https://port.example/", "", false, false),
         ("https://192.0.2.7:80/", "192.0.2.7", true, false),
+        ("https://[2001:db8::7]/", "2001:db8::7", true, false),
+        ("https://[2001:db8::7]:5000/", "2001:db8::7", false, false),
+        ("https://upper.example/", "", true, false),
         ("https://registry-1.docker.io/", "127.0.0.1", false, false),
         ("https://index.docker.io/", "10.1.2.3", false, false),
     ] {
@@ -109,6 +114,8 @@ fn lists_that_are_refused() {
         "",
         "-r.example",
         "r.example-",
+        "mytest-.com",
+        "a.-b.example",
         "ftp://r.example",
         "http://https://r.example",
         "r.example:65536",
@@ -135,6 +142,8 @@ fn lists_that_are_refused() {
         "r.example:0",
         "r.example:65535",
         "[::1]:5000",
+        "::1",
+        "HTTP://r.example",
         "::1/128",
     ] {
         assert!(Insecure::parse([good]).is_ok(), "{good}");
