@@ -11,7 +11,7 @@
 //!
 //! Features add what other programs do around a pull, as pure functions: `libpod` ([`registries`], [`short_names`],
 //! [`image_name`], [`goal`]), `policy` ([`policy`]: which images may be used, by `policy.json`), `ecs`
-//! ([`ecs`]: how the ECS agent resolves digests).
+//! ([`ecs`]: how the ECS agent resolves digests), `docker` ([`docker`]: what `docker pull` shows, and labels of containerd).
 //!
 //! The crate knows nothing of storage, of clients, and of metrics systems ([`Event`]s go to an observer). It verifies
 //! manifests asked for by digest; the bytes of blobs are verified by whoever receives them.
@@ -61,9 +61,12 @@ mod wire;
 // What other programs do around a pull.
 #[cfg(any(feature = "libpod", feature = "policy"))]
 mod config_file;
+#[cfg(feature = "docker")]
+pub mod docker;
 #[cfg(feature = "ecs")]
 pub mod ecs;
-#[cfg(feature = "ecs")]
+#[cfg(any(feature = "docker", feature = "ecs"))]
+#[cfg_attr(not(feature = "ecs"), allow(dead_code, reason = "only read by ecs"))]
 mod go_duration;
 #[cfg(feature = "libpod")]
 pub mod goal;
