@@ -6,6 +6,16 @@ tools=${XDG_CACHE_HOME:-$HOME/.cache}/longshore-e2e/bin
 install_all() {
     install_debian
     install_go
+    install_lazy
+}
+
+# The lazy puller is ours: `lazy/go.mod` pins what it is built from.
+install_lazy() {
+    local log=$work/logs/go-lazy.log
+    (cd "$here/lazy" && GOTOOLCHAIN=local CGO_ENABLED=0 nice -n 5 timeout 600 go build -o "$tools/lazy" .) >"$log" 2>&1 || {
+        tail -n 20 "$log" >&2
+        die "the lazy puller could not be built"
+    }
 }
 
 install_debian() {

@@ -172,6 +172,17 @@ async fn a_range_far_ahead_is_asked_for_first() {
 }
 
 #[tokio::test]
+async fn a_refused_range_is_not_asked_for_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, bytes) = (store(&folder).await, content(1000));
+    let (upstream, canonical) = (Upstream::refusing(unreachable), canonical("app", &bytes));
+    let request = upstream.request(&canonical);
+    let refused = store.blob(&request, from(20 * MIB)).await;
+    assert!(matches!(refused, Err(Error::Refused(_))), "{refused:?}");
+    assert_eq!(upstream.fetches(), 1);
+}
+
+#[tokio::test]
 async fn a_descriptor_far_too_large_reserves_nothing() {
     for claim in [1 << 63, u64::MAX, 10_000_000_000_000] {
         let folder = tempfile::tempdir().unwrap();

@@ -198,7 +198,9 @@ impl<'a> Transfer<'a> {
                     let end = end.min(source.size.unwrap_or(u64::MAX));
                     return Ok(self.opened(source, want.start, end));
                 }
-                Ok(_) | Err(_) => self.ranges = false,
+                // The answer to the range may be at fault: the whole blob is another question.
+                Ok(_) | Err(Refusal::Misbehaved { .. }) => self.ranges = false,
+                Err(refusal) => return Err(refusal),
             }
         }
         let source = self.ask(0, None, self.verified_size()).await?;
