@@ -87,7 +87,8 @@ impl Manifest {
     /// whose digest is unreadable is left out and told by [`Self::skipped`].
     ///
     /// # Errors
-    /// Over [`MANIFEST_BYTES_MAX`], [`DEPTH_MAX`] or [`ENTRIES_MAX`], not JSON, a known key twice,
+    /// Over [`MANIFEST_BYTES_MAX`], [`DEPTH_MAX`](crate::DEPTH_MAX) or
+    /// [`ENTRIES_MAX`](crate::ENTRIES_MAX), not JSON, a known key twice,
     /// of no known type, or of another type than it was served as. The bytes may still be served
     /// by digest.
     pub fn decode(media_type: Option<&str>, bytes: Bytes) -> Result<Self, Error> {
