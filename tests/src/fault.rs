@@ -141,6 +141,15 @@ impl On {
         }
     }
 
+    /// PUT requests whose path contains `path`.
+    #[must_use]
+    pub fn put(path: &str) -> Self {
+        Self {
+            method: Some("PUT"),
+            ..Self::path(path)
+        }
+    }
+
     /// HEAD requests whose path contains `path`.
     #[must_use]
     pub fn head(path: &str) -> Self {

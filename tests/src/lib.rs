@@ -5,6 +5,8 @@
 //! themselves, because a library would refuse to tell the lies the tests need. [`Proxy`] is the program under test: the
 //! binary `longshore`, run as its users run it. Nothing here knows the crates it is made of.
 //!
+//! [`S3`] is an object server for a store in a bucket.
+//!
 //! [`V1Registry`], [`Schema1`] and [`TokenServer`] are what came before and what stands beside: registries of protocol
 //! v1, signed manifests of schema 1, tokens that real registries accept. Each is a [`Server`], so that all of them
 //! misbehave and remember alike; the program `fixture` serves them to shell scripts.
@@ -43,6 +45,7 @@ pub mod process;
 mod proxy;
 mod pull;
 mod registry;
+mod s3;
 mod schema1;
 mod server;
 mod tar;
@@ -58,6 +61,7 @@ pub use images::{Image, Index};
 pub use origin::Origin;
 pub use proxy::{Proxy, Settings, binary};
 pub use registry::media;
+pub use s3::S3;
 pub use schema1::{Forgery, Schema1, Signer};
 pub use server::{Seen, Server};
 pub use token::TokenServer;

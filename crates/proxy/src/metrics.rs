@@ -77,9 +77,12 @@ pub struct Metrics {
     fill_seconds: HistogramVec,
     store_bytes: IntGauge,
     store_objects: IntGauge,
+    outbox_entries: IntGauge,
+    outbox_oldest: IntGauge,
     quarantined: IntCounter,
     bucket_up: IntGaugeVec,
     bucket_errors: IntCounterVec,
+    bucket_damaged: IntCounter,
 }
 
 impl Metrics {
@@ -129,6 +132,14 @@ impl Metrics {
             )?,
             store_bytes: new.gauge("store_bytes", "Bytes of blobs in the local store.")?,
             store_objects: new.gauge("store_objects", "Blobs in the local store.")?,
+            outbox_entries: new.gauge(
+                "store_outbox_entries",
+                "Blobs and records that wait to be sent to the bucket.",
+            )?,
+            outbox_oldest: new.gauge(
+                "store_outbox_oldest_seconds",
+                "How long the oldest of them has waited.",
+            )?,
             quarantined: new.counter(
                 "store_quarantined_total",
                 "Kept files that were damaged and moved aside.",
@@ -137,6 +148,10 @@ impl Metrics {
                 "store_bucket_up",
                 "Whether the bucket answers, or is left alone for a while.",
                 &[],
+            )?,
+            bucket_damaged: new.counter(
+                "store_bucket_damaged_total",
+                "Blobs in the bucket that were not their digest's; they are replaced.",
             )?,
             bucket_errors: new.counters(
                 "store_bucket_errors_total",
@@ -226,6 +241,7 @@ impl Metrics {
                     .with_label_values(&no_labels)
                     .set(i64::from(up));
             }
+            Event::BucketDamaged => self.bucket_damaged.inc(),
             Event::BucketFailed { action } => self.bucket_errors.with_label_values(&[action]).inc(),
             _ => {}
         }
@@ -237,6 +253,8 @@ impl Metrics {
         let int = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         self.store_bytes.set(int(usage.bytes));
         self.store_objects.set(int(usage.objects));
+        self.outbox_entries.set(int(usage.outbox));
+        self.outbox_oldest.set(int(usage.outbox_oldest.as_secs()));
         self.fills_in_flight
             .set(i64::try_from(usage.fills).unwrap_or(i64::MAX));
         let mut text = Vec::new();

@@ -334,6 +334,7 @@ impl Inner {
                     permit_within: permit_within(&request.policy),
                     tracker: TaskTracker::new(),
                     ingest: Mutex::default(),
+                    upload: Mutex::default(),
                 };
                 self.tracker.spawn(engine.run());
                 (follower, true, want)

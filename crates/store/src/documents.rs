@@ -76,7 +76,7 @@ impl Inner {
             Ingest::put(tier, digest, bytes).map(Some)
         });
         if let Some(size) = kept.await? {
-            self.committed(digest, size);
+            self.committed(size);
         }
         Ok(())
     }

@@ -26,6 +26,8 @@ pub enum Event<'a> {
     },
     /// A kept file could not be read or was not whole; it was moved aside.
     Quarantined,
+    /// The bucket had other bytes than the digest's, or not all of them; upstream was asked, and they are replaced.
+    BucketDamaged,
     /// The bucket answers, or is left alone for a while because it does not. Told when that changes.
     BucketUp {
         /// It answers.
@@ -33,7 +35,7 @@ pub enum Event<'a> {
     },
     /// A request to the bucket failed.
     BucketFailed {
-        /// What was tried: `read`, `find`, `write`, `remove` or `upload`.
+        /// What was tried: `read`, `find`, `write`, `remove`, `upload`, `abort` or `probe`.
         action: &'static str,
     },
 }

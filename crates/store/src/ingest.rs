@@ -15,7 +15,6 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
 use crate::tier::Tier;
-use crate::tier::layout;
 
 /// Bytes on their way into the local tier. Dropped before `commit`, it is aborted and leaves nothing.
 #[derive(Debug)]
@@ -40,6 +39,8 @@ pub(crate) struct Hashing {
 pub(crate) struct Hashed {
     pub(crate) digest: Digest,
     pub(crate) len: u64,
+    /// All of them came from the bucket: they need no upload.
+    pub(crate) in_bucket: bool,
 }
 
 impl Hashing {
@@ -64,6 +65,7 @@ impl Hashing {
         Hashed {
             digest: self.hasher.finish(),
             len: self.len,
+            in_bucket: false,
         }
     }
 }
@@ -137,8 +139,11 @@ impl Ingest {
             let wrong = "commit of a file that is not what was hashed";
             return Err(io::Error::new(io::ErrorKind::InvalidData, wrong));
         }
+        let Hashed {
+            digest, in_bucket, ..
+        } = hashed;
         self.tier
-            .commit(&self.path, &self.file, &layout::blob(&hashed.digest))?;
+            .commit(&self.path, &self.file, digest, *in_bucket)?;
         self.committed.store(true, Ordering::Release);
         Ok(hashed.len)
     }

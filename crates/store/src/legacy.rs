@@ -214,7 +214,7 @@ impl Store {
         });
         let fresh = committed.await.map_err(failed)?;
         if fresh {
-            store.committed(digest, size);
+            store.committed(size);
         }
         let record = ContentRecord {
             origin: Some(Origin::V1Layer { id: id.into() }),

@@ -91,6 +91,7 @@ mod request;
 mod store;
 mod sweep;
 mod tier;
+mod uploads;
 
 pub use blob::{Blob, BlobRange};
 pub use error::{Cause, Error, Refusal};

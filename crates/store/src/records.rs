@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::SystemTime;
 
-use bytes::Bytes;
 use longshore_manifest::{MANIFEST_BYTES_MAX, Manifest};
 use longshore_reference::{Canonical, Digest, Named, Tagged};
 use moka::sync::Cache;
@@ -240,14 +240,11 @@ impl Records {
         self.read_up_to(key.to_owned(), LIST_RECORD_BYTES_MAX).await
     }
 
-    /// Removes a record.
+    /// Removes a record, in the bucket too.
     pub(crate) async fn forget(&self, key: String) {
         let gone = key.clone();
         if let Err(cause) = self.tier.run(move |tier| tier.remove(&gone)).await {
             tracing::warn!(%key, %cause, "record could not be removed");
-        }
-        if let Some(bucket) = &self.bucket {
-            bucket.remove(&key).await;
         }
     }
 
@@ -271,7 +268,11 @@ impl Records {
         }
         let bytes = self.bucket.as_ref()?.read(&key, bytes_max).await?;
         let record = parse(&key, &bytes)?;
-        self.write_local(key, bytes).await;
+        let at = key.clone();
+        let copied = self.tier.run(move |tier| tier.copy_record(&at, &bytes));
+        if let Err(cause) = copied.await {
+            tracing::warn!(%key, %cause, "record could not be written");
+        }
         Some(record)
     }
 
@@ -279,14 +280,6 @@ impl Records {
         let Ok(line) = serde_json::to_vec(record) else {
             return;
         };
-        let line = Bytes::from(line);
-        self.write_local(key.clone(), line.clone()).await;
-        if let Some(bucket) = &self.bucket {
-            bucket.write_soon(key, line);
-        }
-    }
-
-    async fn write_local(&self, key: String, line: Bytes) {
         let at = key.clone();
         if let Err(cause) = self
             .tier
@@ -310,6 +303,17 @@ fn children_of(tier: &Tier, digest: Digest, record: &ContentRecord) -> Option<Ve
     }
     let manifest = Manifest::decode(Some(media_type), bytes.into()).ok()?;
     Some(Child::of(&manifest))
+}
+
+/// Whether the tag record in the bucket stays where ours would replace it: upstream was asked later for it. One that is
+/// no record, or of a time that is still to come, does not.
+pub(crate) fn stays(theirs: &[u8], ours: &[u8], now: SystemTime) -> bool {
+    let parse = |bytes| serde_json::from_slice::<TagRecord>(bytes).ok();
+    match (parse(theirs), parse(ours)) {
+        (Some(theirs), Some(ours)) => theirs.age(now).is_some() && theirs.checked >= ours.checked,
+        (Some(_), None) => true,
+        (None, _) => false,
+    }
 }
 
 /// A record that cannot be read is none: upstream is asked again, and it is written anew.

@@ -25,9 +25,10 @@ use crate::fill::list::Fills;
 use crate::flights::Flights;
 use crate::legacy::Wanted;
 use crate::manifest::{Held, Kept};
-use crate::records::Records;
+use crate::records::{self, Records};
 use crate::sweep;
 use crate::tier::Tier;
+use crate::uploads::Uploads;
 
 /// How long wrong bytes are remembered: a client that resumes in that time must not join them to right ones.
 const DISTRUSTED_FOR: Duration = Duration::from_secs(30);
@@ -94,6 +95,10 @@ pub struct Usage {
     pub objects: u64,
     /// Fills in flight.
     pub fills: usize,
+    /// Blobs and records that the bucket does not have yet.
+    pub outbox: u64,
+    /// How long the oldest of them waits.
+    pub outbox_oldest: Duration,
 }
 
 /// Content-addressed storage that fills itself. Cheap to clone.
@@ -103,6 +108,7 @@ pub struct Store(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) tier: Tier,
     pub(crate) bucket: Option<Bucket>,
+    pub(crate) uploads: Option<Uploads>,
     pub(crate) records: Records,
     pub(crate) fills: Fills,
     /// Questions about manifests, and whether a repository has a blob that is held for another one.
@@ -161,19 +167,27 @@ impl Store {
             ..
         } = options;
         let tier = {
-            let at = root.clone();
-            tokio::task::spawn_blocking(move || Tier::open(&at, spool.as_deref()))
-                .await
-                .map_err(|cause| Error::local("open", &root, std::io::Error::other(cause)))??
+            let (at, has_bucket) = (root.clone(), bucket.is_some());
+            tokio::task::spawn_blocking(move || match has_bucket {
+                true => Tier::open_before_bucket(&at, spool.as_deref()),
+                false => Tier::open(&at, spool.as_deref()),
+            })
+            .await
+            .map_err(|cause| Error::local("open", &root, std::io::Error::other(cause)))??
         };
         let tracker = TaskTracker::new();
         let bucket = bucket
-            .map(|url| Bucket::open(&url, tracker.clone(), Arc::clone(&options.observer)))
+            .map(|url| Bucket::open(&url, Arc::clone(&options.observer)))
             .transpose()?;
+        let uploads = bucket
+            .clone()
+            .zip(tier.outbox().map(Arc::clone))
+            .map(|(bucket, outbox)| Uploads::start(bucket, outbox, tier.clone(), records::stays));
         let store = Self(Arc::new(Inner {
             records: Records::new(tier.clone(), bucket.clone()),
             tier,
             bucket,
+            uploads,
             fills: Fills::new(options.fills_max),
             manifests_asked: Flights::new(tracker.clone()),
             blobs_confirmed: Flights::new(tracker.clone()),
@@ -210,7 +224,11 @@ impl Store {
 
     /// What is held and under way. The walk that counts what an earlier process left may still be going on.
     pub fn usage(&self) -> Usage {
+        let uploads = self.0.uploads.as_ref();
+        let backlog = uploads.map(Uploads::backlog).unwrap_or_default();
         Usage {
+            outbox: backlog.entries,
+            outbox_oldest: backlog.oldest,
             bytes: self.0.bytes.load(Ordering::Relaxed),
             objects: self.0.objects.load(Ordering::Relaxed),
             fills: self.0.fills.len(),
@@ -225,6 +243,9 @@ impl Store {
         self.0.fills.give_up_all();
         self.0.tracker.close();
         self.0.tracker.wait().await;
+        if let Some(uploads) = &self.0.uploads {
+            uploads.close().await;
+        }
     }
 }
 
@@ -237,13 +258,10 @@ impl Inner {
             .map_err(|cause| Error::local("open", std::path::Path::new(&digest.to_string()), cause))
     }
 
-    /// Counts a committed blob, and copies it to the bucket.
-    pub(crate) fn committed(self: &Arc<Self>, digest: Digest, size: u64) {
+    /// Counts a committed blob.
+    pub(crate) fn committed(&self, size: u64) {
         self.bytes.fetch_add(size, Ordering::Relaxed);
         self.objects.fetch_add(1, Ordering::Relaxed);
-        if let Some(bucket) = &self.bucket {
-            bucket.upload_soon(digest, &self.tier);
-        }
     }
 
     /// Moves a kept blob aside that cannot be read or is not whole.

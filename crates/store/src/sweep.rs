@@ -84,7 +84,7 @@ fn sweep(tier: &Tier, keys: &[String], now: SystemTime) -> usize {
         age >= LEFT_ALONE && Obsolete { tier, now, age }.holds(key)
     };
     let obsolete = keys.iter().filter(is_obsolete);
-    obsolete.filter(|key| tier.remove(key).is_ok()).count()
+    obsolete.filter(|key| tier.drop_record(key).is_ok()).count()
 }
 
 #[cfg(test)]

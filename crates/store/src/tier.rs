@@ -13,7 +13,10 @@ use tokio::task::spawn_blocking;
 use crate::error::Error;
 
 pub(crate) mod layout;
+pub(crate) mod outbox;
 mod spool;
+
+use self::outbox::Outbox;
 
 /// Bytes of a file that are hashed at once: 512 KiB.
 const READ_BYTES: usize = 512 << 10;
@@ -28,6 +31,8 @@ pub(crate) struct Tier(Arc<Inner>);
 struct Inner {
     root: PathBuf,
     spool: PathBuf,
+    /// What a bucket behind this tier lacks.
+    outbox: Option<Arc<Outbox>>,
     /// Held for the life of the process: others remove only folders whose lock is free.
     _lock: File,
     next: AtomicU64,
@@ -43,6 +48,15 @@ pub(crate) struct Usage {
 impl Tier {
     /// Opens or makes the store below `root`, and removes what crashed processes left in the spool.
     pub(crate) fn open(root: &Path, spool: Option<&Path>) -> Result<Self, Error> {
+        Self::open_tier(root, spool, false)
+    }
+
+    /// As [`open`](Self::open), in front of a bucket: what is committed and written is listed in the outbox.
+    pub(crate) fn open_before_bucket(root: &Path, spool: Option<&Path>) -> Result<Self, Error> {
+        Self::open_tier(root, spool, true)
+    }
+
+    fn open_tier(root: &Path, spool: Option<&Path>, before_bucket: bool) -> Result<Self, Error> {
         let spools = spool.map_or_else(|| root.join(layout::SPOOL), Path::to_path_buf);
         for folder in [root, &root.join(layout::BLOBS), &spools] {
             fs::create_dir_all(folder).map_err(|e| Error::local("make folder", folder, e))?;
@@ -69,12 +83,22 @@ impl Tier {
         }
         let (spool, lock) =
             spool::enter(&spools).map_err(|e| Error::local("lock a folder in", &spools, e))?;
+        let outbox = before_bucket
+            .then(|| Outbox::open(root).map(Arc::new))
+            .transpose()
+            .map_err(|e| Error::local("make folder", &root.join(layout::OUTBOX), e))?;
         Ok(Self(Arc::new(Inner {
             root: root.to_path_buf(),
             spool,
+            outbox,
             _lock: lock,
             next: AtomicU64::new(0),
         })))
+    }
+
+    /// What the bucket lacks; `None` without a bucket.
+    pub(crate) fn outbox(&self) -> Option<&Arc<Outbox>> {
+        self.0.outbox.as_ref()
     }
 
     /// Runs blocking file work away from the runtime's threads.
@@ -100,12 +124,27 @@ impl Tier {
         Ok((path, file))
     }
 
-    /// Syncs a spooled file and gives it its name. After this the content is there whatever happens.
-    pub(crate) fn commit(&self, spooled: &Path, file: &File, key: &str) -> io::Result<()> {
+    /// Syncs a spooled file and gives it its name. After this the content is there whatever happens, and unless the
+    /// bucket has it already, it will be uploaded.
+    pub(crate) fn commit(
+        &self,
+        spooled: &Path,
+        file: &File,
+        digest: &Digest,
+        in_bucket: bool,
+    ) -> io::Result<()> {
         file.sync_data()?;
-        let target = self.path(key);
+        let outbox = self.0.outbox.as_ref().filter(|_| !in_bucket);
+        if let Some(Err(cause)) = outbox.map(|outbox| outbox.list_blob(digest)) {
+            tracing::error!(%digest, %cause, "not in the outbox: a crash may leave it out of the bucket");
+        }
+        let target = self.path(&layout::blob(digest));
         let folder = make_parents(&target)?;
         fs::rename(spooled, &target)?;
+        // Only now: whoever uploads it must find it.
+        if let Some(outbox) = outbox {
+            outbox.queue_blob(digest);
+        }
         File::open(folder)?.sync_all()
     }
 
@@ -160,8 +199,15 @@ impl Tier {
             .collect()
     }
 
-    /// Replaces a record. Readers see the old or the new one; a crash may lose the new one, which costs one question.
+    /// Replaces a record, here and in the bucket. Readers see the old or the new one; a crash may lose the new one, which
+    /// costs one request to upstream.
     pub(crate) fn write_record(&self, key: &str, bytes: &[u8]) -> io::Result<()> {
+        self.copy_record(key, bytes)?;
+        self.list_record(key, false)
+    }
+
+    /// Replaces a record by what the bucket has.
+    pub(crate) fn copy_record(&self, key: &str, bytes: &[u8]) -> io::Result<()> {
         let (spooled, mut file) = self.create_spooled()?;
         let target = self.path(key);
         let written = file
@@ -174,9 +220,22 @@ impl Tier {
         written
     }
 
-    /// Removes a record; one that is not there is removed already.
+    /// Removes a record, here and in the bucket; one that is not there is removed already.
     pub(crate) fn remove(&self, key: &str) -> io::Result<()> {
+        self.drop_record(key)?;
+        self.list_record(key, true)
+    }
+
+    /// Removes a record here alone.
+    pub(crate) fn drop_record(&self, key: &str) -> io::Result<()> {
         absent(fs::remove_file(self.path(key))).map(|_| ())
+    }
+
+    fn list_record(&self, key: &str, removed: bool) -> io::Result<()> {
+        let Some(outbox) = &self.0.outbox else {
+            return Ok(());
+        };
+        outbox.add_record(key, removed)
     }
 
     /// Moves a blob that cannot be trusted out of the way. Returns false when it is gone already.

@@ -17,6 +17,8 @@ fn lines(metrics: &Metrics) -> Vec<String> {
         bytes: 12,
         objects: 3,
         fills: 2,
+        outbox: 4,
+        outbox_oldest: Duration::from_secs(5),
     });
     assert_eq!(content_type, "text/plain; version=0.0.4; charset=utf-8");
     text.lines()
@@ -34,8 +36,11 @@ fn nothing_has_happened_yet() {
             env!("CARGO_PKG_VERSION")
         ),
         "longshore_fills_in_flight 2".to_owned(),
+        "longshore_store_bucket_damaged_total 0".to_owned(),
         "longshore_store_bytes 12".to_owned(),
         "longshore_store_objects 3".to_owned(),
+        "longshore_store_outbox_entries 4".to_owned(),
+        "longshore_store_outbox_oldest_seconds 5".to_owned(),
         "longshore_store_quarantined_total 0".to_owned(),
     ];
     assert_eq!(lines(&metrics), expected);

@@ -18,6 +18,7 @@ use crate::ingest::{Hashed, Ingest};
 use crate::records::ContentRecord;
 use crate::request::Request;
 use crate::store::{Event, Inner};
+use crate::uploads::Live;
 
 /// What a fill works with.
 pub(crate) struct Engine {
@@ -32,6 +33,8 @@ pub(crate) struct Engine {
     pub(crate) tracker: TaskTracker,
     /// The file that bytes land in, until its end is decided.
     pub(crate) ingest: Mutex<Option<Arc<Ingest>>>,
+    /// The upload to the bucket that follows it.
+    pub(crate) upload: Mutex<Option<Live>>,
 }
 
 /// Takes the fill off the list however its task ends, and never leaves its readers waiting.
@@ -159,6 +162,21 @@ impl Engine {
         }
     }
 
+    /// Uploads the file to the bucket while it grows.
+    pub(crate) fn upload(&self, file: Arc<File>) {
+        let Some(uploads) = &self.store.uploads else {
+            return;
+        };
+        let growing = self.fill.progress.subscribe();
+        let upload = uploads.follow(self.fill.digest(), file, growing);
+        *self.upload.lock().unwrap_or_else(PoisonError::into_inner) = upload;
+    }
+
+    fn take_upload(&self) -> Option<Live> {
+        let mut upload = self.upload.lock().unwrap_or_else(PoisonError::into_inner);
+        upload.take()
+    }
+
     /// Forgets what landed. Readers that have bytes of it are cut, others never learn of it.
     async fn begin_anew(&self) {
         if self.fill.was_read() {
@@ -175,6 +193,7 @@ impl Engine {
 
     /// Removes what was not kept, and waits until its room is free.
     async fn discard(&self) {
+        drop(self.take_upload());
         drop(self.slot().take());
         self.tracker.close();
         self.tracker.wait().await;
@@ -209,7 +228,10 @@ impl Engine {
                     .records
                     .put_content(&self.fill.canonical, record)
                     .await;
-                self.store.committed(digest, size);
+                self.store.committed(size);
+                if let Some(upload) = self.take_upload() {
+                    upload.commit();
+                }
             }
             Err(cause) => tracing::error!(%digest, %cause, "content could not be kept"),
         }

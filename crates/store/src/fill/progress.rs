@@ -3,8 +3,11 @@
 use std::fs::File;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use crate::error::Error;
 use crate::fill::extents::Extents;
+use crate::uploads::Growing;
 
 /// Blobs up to this size are verified whole before their first byte is given out: 1 MiB.
 pub(crate) const VERIFIED_WHOLE_MAX: u64 = 1 << 20;
@@ -88,6 +91,15 @@ impl Progress {
                 None => self.landed.end() > VERIFIED_WHOLE_MAX,
             },
         }
+    }
+}
+
+impl Growing for watch::Receiver<Progress> {
+    async fn reach(&mut self, end: u64) -> Option<u64> {
+        let reached = |progress: &Progress| progress.ended() || progress.landed.end_from(0) >= end;
+        let progress = self.wait_for(reached).await.ok()?;
+        let failed = matches!(progress.phase, Phase::Failed(_));
+        (!failed).then(|| progress.landed.end_from(0))
     }
 }
 

@@ -21,6 +21,7 @@ use crate::fill::progress::Phase;
 use crate::fill::sources::{Chunks, salvaged};
 use crate::ingest::Hashed;
 use crate::remote::{BlobAsk, Source};
+use crate::store::Event;
 
 /// Blobs smaller than this come over one connection unless a reader is far ahead: 32 MiB.
 const FURTHER_MIN: u64 = 32 << 20;
@@ -51,6 +52,8 @@ pub(crate) struct Transfer<'a> {
     local: bool,
     /// Bytes of it were used.
     used_local: bool,
+    /// All bytes so far come from the bucket.
+    from_bucket: bool,
     /// What ended connections brought.
     came: Extents,
     lanes: Vec<Arc<Lane>>,
@@ -78,6 +81,7 @@ impl<'a> Transfer<'a> {
             engine,
             local,
             used_local: false,
+            from_bucket: false,
             came: Extents::default(),
             lanes: Vec::new(),
             tasks: JoinSet::new(),
@@ -103,6 +107,9 @@ impl<'a> Transfer<'a> {
             progress.kept = !opened.lane.upstream;
             progress.file = Some(ingest.file());
         });
+        if opened.lane.upstream {
+            self.engine.upload(ingest.file());
+        }
         let (recent, batches) = mpsc::channel(1);
         let tracker = self.engine.tracker.clone();
         let hashing = front::hash(
@@ -130,7 +137,14 @@ impl<'a> Transfer<'a> {
             .and_then(|hashed| hashed)
             .map_err(|cause| Came::Failed(self.engine.not_written(cause)))?;
         if hashed.digest == fill.digest() {
-            return Ok(hashed);
+            let in_bucket = self.from_bucket;
+            return Ok(Hashed {
+                in_bucket,
+                ..hashed
+            });
+        }
+        if self.from_bucket {
+            self.engine.store.tell(&Event::BucketDamaged);
         }
         let announced = size.filter(|size| *size != hashed.len);
         let found = match announced {
@@ -172,6 +186,7 @@ impl<'a> Transfer<'a> {
         {
             self.engine.confirm().await?;
             self.used_local = size > 0;
+            self.from_bucket = true;
             self.ranges = false;
             let mut lane = Lane::new(self.id(), 0, (u64::MAX, u64::MAX), false);
             lane.upstream = false;
@@ -221,6 +236,7 @@ impl<'a> Transfer<'a> {
     }
 
     fn opened(&mut self, source: Source, start: u64, end: u64) -> Opened {
+        self.from_bucket = false;
         self.distrust
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

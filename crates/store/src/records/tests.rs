@@ -1,4 +1,6 @@
 use super::*;
+use crate::uploads::Uploads;
+use bytes::Bytes;
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -138,10 +140,8 @@ async fn records_of_an_earlier_version_are_believed_where_they_state_facts() {
 
 #[tokio::test]
 async fn what_another_process_knows_is_in_the_bucket() {
-    let tracker = tokio_util::task::TaskTracker::new();
-    tracker.close();
     let url = "memory:///".parse().unwrap();
-    let bucket = Bucket::open(&url, tracker.clone(), Arc::new(|_| {})).unwrap();
+    let bucket = Bucket::open(&url, Arc::new(|_| {})).unwrap();
     let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let known = ContentRecord {
         media_type: Some("a/b".into()),
@@ -150,9 +150,13 @@ async fn what_another_process_knows_is_in_the_bucket() {
         ..ContentRecord::verified(7)
     };
     let canonical = canonical("manifest");
-    let records = open(&first, Some(&bucket));
+    let tier = Tier::open_before_bucket(first.path(), None).unwrap();
+    let outbox = Arc::clone(tier.outbox().unwrap());
+    let records = Records::new(tier.clone(), Some(bucket.clone()));
     records.put_content(&canonical, known.clone()).await;
-    tracker.wait().await;
+    let uploads = Uploads::start(bucket.clone(), Arc::clone(&outbox), tier, stays);
+    uploads.close().await;
+    assert_eq!(outbox.backlog().entries, 0);
 
     let records = open(&second, Some(&bucket));
     // A blob costs no look-up.

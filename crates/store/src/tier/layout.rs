@@ -9,6 +9,7 @@
 //! repositories/<domain>/<path>/_made/<format>/<hex>   what the legacy document with this sha256 was made into
 //! repositories/<domain>/<path>/_layers/<source>       what is inside a layer of a legacy image
 //! spool/<process>/                                    writes under way, locked by their process   (local only)
+//! outbox/                                             what the bucket does not have yet   (local only)
 //! quarantine/<algorithm>-<hex>                        files that could not be read or were not whole   (local only)
 //! ```
 //! A component of a repository's path starts with a letter or a digit, so `_tags` can never be one.
@@ -25,6 +26,8 @@ pub(crate) const BLOBS: &str = "blobs";
 pub(crate) const REPOSITORIES: &str = "repositories";
 /// Default folder of writes under way.
 pub(crate) const SPOOL: &str = "spool";
+/// Folder of what the bucket does not have yet.
+pub(crate) const OUTBOX: &str = "outbox";
 /// Folder of files that failed.
 pub(crate) const QUARANTINE: &str = "quarantine";
 
@@ -33,6 +36,19 @@ pub(crate) fn blob(digest: &Digest) -> String {
     let hex = digest.hex();
     let fan: &str = hex.get(..2).unwrap_or("00");
     format!("{BLOBS}/{}/{fan}/{}", digest.algorithm().as_str(), &*hex)
+}
+
+/// Whether a key is one of a record: below `repositories/`, without a component that leads elsewhere.
+pub(crate) fn is_record(key: &str) -> bool {
+    let mut parts = key.split('/');
+    parts.next() == Some(REPOSITORIES)
+        && parts.clone().next().is_some()
+        && parts.all(|part| !matches!(part, "" | "." | ".."))
+}
+
+/// Whether a key is one of a tag record.
+pub(crate) fn is_tag(key: &str) -> bool {
+    is_record(key) && key.rsplit('/').nth(1) == Some("_tags")
 }
 
 /// Key of a tag record.
