@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, LINK};
 use http::{HeaderName, HeaderValue, Response};
-use longshore_puller::{Error as Pulled, Passed, Upstream as Puller};
+use longshore_puller::{Error as Pulled, ListPage, Upstream as Puller};
 use longshore_reference::{Canonical, Digest, Named};
-use longshore_store::{List, ListName, Outcome, Refusal};
+use longshore_store::{List, ListName, Outcome};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::time::timeout;
 
@@ -72,27 +72,25 @@ impl Proxy {
         call: impl FnOnce(Puller) -> W,
     ) -> Result<Option<(Arc<List>, Outcome)>, Error>
     where
-        W: Future<Output = Result<Option<Passed>, Pulled>>,
+        W: Future<Output = Result<Option<ListPage>, Pulled>>,
     {
         let upstream = self.0.upstreams.of(asked.at.upstream)?;
         let policy = upstream.policy();
         let listed = async {
             let puller = upstream.puller(&name.named).await.map_err(unusable)?;
+            let puller = puller.within(policy.answer_within);
             call(puller).await.map_err(refusal)
         };
-        let refusal = match timeout(policy.answer_within, listed).await {
-            Ok(Ok(None)) => return Ok(None),
-            Ok(Ok(Some(passed))) => {
-                let list = Arc::new(list(passed));
+        let refusal = match listed.await {
+            Ok(None) => return Ok(None),
+            Ok(Some(page)) => {
+                let list = Arc::new(list(page));
                 // A disk that hangs must not keep the client waiting.
                 let kept = self.0.store.keep_list(&name, List::clone(&list));
                 drop(timeout(KEPT_WITHIN, kept).await);
                 return Ok(Some((list, Outcome::Bypass)));
             }
-            Ok(Err(refusal)) => refusal,
-            Err(late) => Refusal::TimedOut {
-                cause: Arc::new(late),
-            },
+            Err(refusal) => refusal,
         };
         let kept = self.0.store.list_after(&name, policy, refusal).await?;
         Ok(Some((kept, Outcome::Stale)))
@@ -108,13 +106,13 @@ fn name(named: &Named, subject: Option<Digest>, query: Option<&str>) -> ListName
 }
 
 /// A page as the store keeps it. JSON is UTF-8; what is not can only be shown as it is.
-fn list(passed: Passed) -> List {
-    let headers = passed.headers.iter().filter_map(|(name, value)| {
+fn list(page: ListPage) -> List {
+    let headers = page.headers.iter().filter_map(|(name, value)| {
         Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
     });
     List {
-        text: String::from_utf8_lossy(&passed.bytes).into_owned(),
-        link: passed.link,
+        text: String::from_utf8_lossy(&page.bytes).into_owned(),
+        link: page.next.map(|target| format!("<{target}>; rel=\"next\"")),
         headers: headers.collect(),
     }
 }

@@ -13,7 +13,7 @@ use crate::{
 /// What to do after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// Ask the same endpoint again after a pause, up to [`TRIES_MAX`] times; then as `Endpoint`.
+    /// Ask the same endpoint again after a pause, as often as the rules allow; then as `Endpoint`.
     Retry,
     /// Ask the next endpoint.
     Endpoint,
@@ -47,7 +47,7 @@ pub(crate) fn next(error: &Error, role: Role) -> Next {
             Reason::Connect | Reason::Lost | Reason::Status(408 | 500 | 502 | 503 | 504) => {
                 Next::Retry
             }
-            Reason::Tls | Reason::Resting | Reason::Status(_) => Next::Endpoint,
+            Reason::Tls | Reason::CircuitOpen | Reason::Status(_) => Next::Endpoint,
         },
         // A deadline has cost the caller its patience already: no second wait at the same place.
         Error::TimedOut {
@@ -64,6 +64,7 @@ pub(crate) fn next(error: &Error, role: Role) -> Next {
         // Another endpoint may speak another version.
         Error::NotSupported { .. } => Next::Endpoint,
         Error::Reserved { .. }
+        | Error::OtherRegistry { .. }
         | Error::OutOfRange { .. }
         | Error::NoEndpoints { .. }
         | Error::Config { .. } => Next::Stop,
@@ -90,6 +91,7 @@ pub(crate) fn asks_v1(error: &Error) -> bool {
         | Error::Limited { .. }
         | Error::Unusable { .. }
         | Error::Reserved { .. }
+        | Error::OtherRegistry { .. }
         | Error::OutOfRange { .. }
         | Error::NoEndpoints { .. }
         | Error::Config { .. } => false,
@@ -110,6 +112,7 @@ pub(crate) fn is_no_answer(error: &Error) -> bool {
         | Error::Unusable { .. }
         | Error::NotSupported { .. }
         | Error::Reserved { .. }
+        | Error::OtherRegistry { .. }
         | Error::OutOfRange { .. }
         | Error::NoEndpoints { .. } => false,
     }
@@ -158,6 +161,7 @@ pub(crate) fn asks_image_again(error: &Error) -> bool {
         | Error::Unusable { .. }
         | Error::NotSupported { .. }
         | Error::Reserved { .. }
+        | Error::OtherRegistry { .. }
         | Error::OutOfRange { .. }
         | Error::NoEndpoints { .. }
         | Error::Config { .. } => false,
@@ -199,6 +203,8 @@ pub(crate) fn meaning_v1(status: StatusCode, reply: &Reply) -> Meaning {
 pub(crate) struct Reply {
     codes: Vec<String>,
     message: Option<String>,
+    /// What the body says without a form that is known.
+    text: Option<String>,
 }
 
 impl Reply {
@@ -214,23 +220,31 @@ impl Reply {
             code: Option<String>,
             #[serde(default)]
             message: Option<String>,
+            #[serde(default)]
+            detail: serde_json::Value,
         }
         let Ok(Document { errors }) = serde_json::from_slice(body) else {
             return Self {
                 codes: Vec::new(),
                 message: loose_message(body),
+                text: plain_text(body),
             };
         };
+        let filled = |text: &String| !text.trim().is_empty();
         let message = errors.iter().find_map(|item| item.message.clone());
+        let message = message.filter(filled);
+        let detail = errors.iter().find_map(|item| words(&item.detail));
         Self {
             codes: errors.into_iter().filter_map(|item| item.code).collect(),
-            message,
+            message: message.or(detail),
+            text: None,
         }
     }
 
     /// Code and message for logs: one line, shortened.
     pub(crate) fn detail(&self) -> Option<Arc<str>> {
-        let parts = self.codes.first().into_iter().chain(&self.message);
+        let said = self.message.as_ref().or(self.text.as_ref());
+        let parts = self.codes.first().into_iter().chain(said);
         let text = parts.map(String::as_str).collect::<Vec<_>>().join(": ");
         let text: String = text
             .chars()
@@ -242,16 +256,8 @@ impl Reply {
 
     /// The registry says that what we sent has ended (ECR: "Your authorization token has expired").
     pub(crate) fn says_expired(&self) -> bool {
-        self.message
-            .as_ref()
-            .is_some_and(|m| m.to_ascii_lowercase().contains("expired"))
-    }
-
-    /// The registry says that it is the count of pulls that is exhausted, not us that are a nuisance.
-    pub(crate) fn says_pull_limit(&self) -> bool {
-        self.message
-            .as_ref()
-            .is_some_and(|m| m.to_ascii_lowercase().contains("pull rate limit"))
+        let said = self.message.as_ref().or(self.text.as_ref());
+        said.is_some_and(|text| text.to_ascii_lowercase().contains("expired"))
     }
 
     /// A v1 registry says that the image is not complete yet.
@@ -287,19 +293,40 @@ impl Reply {
     }
 }
 
-/// ECR and some gateways answer `{"message": …}` or `{"Message": …}`, v1 registries `{"error": …}`.
+/// ECR and some gateways answer `{"message": …}` or `{"Message": …}`, v1 registries `{"error": …}`; others put it into
+/// `details` or `detail`.
 fn loose_message(body: &[u8]) -> Option<String> {
     let document: serde_json::Value = serde_json::from_slice(body).ok()?;
-    let text = document
-        .get("message")
-        .or_else(|| document.get("Message"))
-        .or_else(|| document.get("error"))?
-        .as_str()?;
-    Some(text.to_owned())
+    let keys = ["message", "Message", "error", "details", "detail"];
+    keys.iter().find_map(|key| words(document.get(key)?))
 }
 
-/// Tries at one endpoint before the next one's turn.
-pub(crate) const TRIES_MAX: u32 = 3;
+/// The words of a detail, which may be any JSON: a text, or the text in it that says most.
+fn words(detail: &serde_json::Value) -> Option<String> {
+    use serde_json::Value;
+    let filled = |text: &str| !text.trim().is_empty();
+    match detail {
+        Value::String(text) => Some(text.clone()).filter(|text| filled(text)),
+        Value::Object(map) => {
+            let keys = ["message", "Message", "error", "details", "detail", "reason"];
+            let found = keys.iter().find_map(|key| map.get(*key)?.as_str());
+            found.filter(|text| filled(text)).map(str::to_owned)
+        }
+        Value::Array(items) => items
+            .iter()
+            .find_map(|item| item.as_str().map(str::to_owned)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => None,
+    }
+}
+
+/// The first line of a body that is plain text.
+fn plain_text(body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?.trim();
+    let line = text.lines().next()?.trim();
+    let is_text = !line.is_empty() && !line.starts_with(['<', '{', '[']);
+    is_text.then(|| line.to_owned())
+}
+
 const DETAIL_CHARS_MAX: usize = 200;
 const OPEN_CODES: [&str; 3] = ["UNAUTHORIZED", "MANIFEST_UNKNOWN", "NAME_UNKNOWN"];
 /// `NOT_FOUND` is Harbor's.

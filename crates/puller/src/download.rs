@@ -1,21 +1,15 @@
-//! A blob on its way: constant memory, and cuts are mended by ranged requests.
+//! A blob on its way: constant memory, and cuts are resumed by range requests.
 
-mod source;
-
-use std::{fmt, sync::Arc};
+use std::{fmt, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
-use http::{Method, StatusCode};
-use longshore_reference::Canonical;
+use http::StatusCode;
 
-use self::source::Source;
 use crate::{
-    Error, Event,
-    error::Fault,
+    Error, Event, Upstream,
+    attempt::pause,
+    error::{Fault, Reason},
     http::{self as transport, Failure, Response},
-    tries,
-    upstream::{Upstream, blob_ask},
-    v1::layer::Layer,
     wire::{fields, range::ContentRange},
 };
 
@@ -25,23 +19,21 @@ use crate::{
 /// the next. Dropping it ends the transfer.
 pub struct Download {
     upstream: Upstream,
-    source: Source,
-    /// Of the whole blob; given, or as the registry stated it.
-    size: Option<u64>,
-    /// Where the range that was asked for ends (exclusive); `None` for the end of the blob.
-    end: Option<u64>,
+    parts: Box<dyn Parts>,
+    /// What is left to come.
+    span: Span,
     ranges: Ranges,
-    /// The next byte the caller gets.
-    at: u64,
     /// `None` when the connection was lost and at the end.
     body: Option<Body>,
     done: bool,
     /// Resumes since `resumed_at`.
     resumes: u32,
     resumed_at: u64,
-    /// Why the connection was lost, told when it cannot be mended.
+    /// The host that served last.
+    endpoint: Arc<str>,
+    /// Why the connection was lost: the error when it cannot be resumed.
     lost: Option<Error>,
-    /// All bytes came, and they are not what the registry said.
+    /// All bytes came, and they are not what the registry stated.
     wrong: Option<Error>,
 }
 
@@ -57,6 +49,51 @@ pub enum Ranges {
     Ignored,
 }
 
+/// Where the parts of a blob come from.
+pub(crate) trait Parts: fmt::Debug + Send + Sync {
+    /// Asks for the bytes of `span`. `resumes`: how often that was done without progress.
+    fn open(&mut self, span: Span, resumes: u32) -> Opening<'_>;
+
+    /// Whether the bytes of `span` can be asked for after a cut.
+    fn can_resume(&self, _span: Span) -> bool {
+        true
+    }
+
+    /// Bytes were handed out.
+    fn watch(&mut self, _bytes: &[u8]) {}
+
+    /// Whether all bytes together are what the registry stated, as far as it did.
+    fn is_right(&mut self) -> bool {
+        true
+    }
+
+    /// The bytes were not the digest's.
+    fn distrust(&self) {}
+}
+
+/// A part that is being asked for.
+pub(crate) type Opening<'a> = Pin<Box<dyn Future<Output = Result<Part, Error>> + Send + 'a>>;
+
+/// Which bytes are asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    /// The first byte.
+    pub(crate) at: u64,
+    /// Where the range ends (exclusive); `None` for the end of the blob.
+    pub(crate) end: Option<u64>,
+    /// Of the whole blob; given, or as the registry stated it.
+    pub(crate) size: Option<u64>,
+}
+
+/// The bytes that were asked for, headers read.
+pub(crate) struct Part {
+    /// `None` when there is none: the span begins at the end.
+    body: Option<Body>,
+    /// The size of the whole blob, as far as the registry stated it.
+    pub(crate) size: Option<u64>,
+    ranges: Ranges,
+}
+
 struct Body {
     response: Response,
     host: Arc<str>,
@@ -66,51 +103,120 @@ struct Body {
     bounded: bool,
 }
 
-impl Download {
-    pub(crate) async fn open(
-        upstream: Upstream,
-        blob: Canonical,
-        offset: u64,
-        end: Option<u64>,
-        size: Option<u64>,
-    ) -> Result<Self, Error> {
-        let used = Vec::new();
-        let source = Source::Blob { blob, used };
-        Self::start(upstream, source, offset, end, size).await
-    }
-
-    pub(crate) async fn open_layer(
-        upstream: Upstream,
-        layer: Layer,
-        offset: u64,
-        size: Option<u64>,
-    ) -> Result<Self, Error> {
-        let source = Source::Layer(Box::new(layer));
-        Self::start(upstream, source, offset, None, size).await
-    }
-
-    async fn start(
-        upstream: Upstream,
-        source: Source,
-        offset: u64,
-        end: Option<u64>,
-        size: Option<u64>,
-    ) -> Result<Self, Error> {
-        if let Some(size) = size.filter(|&size| offset > size) {
-            return Err(Error::OutOfRange { offset, size });
+impl Span {
+    /// Where the bytes end, as far as it is known.
+    fn target(&self) -> Option<u64> {
+        match (self.size, self.end) {
+            (Some(size), Some(end)) => Some(size.min(end)),
+            (size, end) => size.or(end),
         }
-        let is_empty = end.is_some_and(|end| offset >= end);
+    }
+
+    /// The value of `Range`; `None` for the whole blob.
+    pub(crate) fn header(&self) -> Option<String> {
+        match self.end.map(|end| end.saturating_sub(1)) {
+            Some(last) => Some(format!("bytes={}-{last}", self.at)),
+            None => (self.at > 0).then(|| format!("bytes={}-", self.at)),
+        }
+    }
+
+    /// Checks the headers of an answer to this span. A v1 registry may count one byte too many; the length it announces
+    /// is not relied on.
+    pub(crate) fn accept(
+        &self,
+        host: &Arc<str>,
+        response: Response,
+        is_v1: bool,
+    ) -> Result<Part, Failure> {
+        let misbehaved = |fault| Failure {
+            error: Error::misbehaved(host, fault),
+            own: true,
+        };
+        let headers = response.headers();
+        let length = fields::content_length(headers);
+        let content_range = match is_v1 {
+            true => ContentRange::of_v1(headers),
+            false => ContentRange::of(headers),
+        };
+        let (skip, size, ranges) = match response.status() {
+            StatusCode::OK if self.header().is_some() => (self.at, length, Ranges::Ignored),
+            StatusCode::OK => (self.at, length, Ranges::Unknown),
+            StatusCode::PARTIAL_CONTENT => {
+                let size = content_range
+                    .and_then(|range| self.accept_range(range, length.filter(|_| !is_v1)))
+                    .ok_or_else(|| misbehaved(Fault::Header("content-range")))?;
+                (0, size, Ranges::Honoured)
+            }
+            // Nothing follows `at`: right when it is the end, which a body without length does not state beforehand.
+            _ => match (content_range.and_then(|range| range.total), self.size) {
+                (Some(total), None) if total == self.at => {
+                    return Ok(Part {
+                        body: None,
+                        size: Some(total),
+                        ranges: Ranges::Honoured,
+                    });
+                }
+                (total, _) => {
+                    let fault = total.map_or(Fault::Status(416), |found| Fault::Length {
+                        expected: self.at,
+                        found,
+                    });
+                    return Err(misbehaved(fault));
+                }
+            },
+        };
+        if let (Some(expected), Some(found)) = (self.size, size)
+            && expected != found
+        {
+            return Err(misbehaved(Fault::Length { expected, found }));
+        }
+        let body = Some(Body {
+            host: Arc::clone(host),
+            skip,
+            bounded: length.is_some(),
+            response,
+        });
+        Ok(Part { body, size, ranges })
+    }
+
+    /// The size of the whole blob, if it is stated; `None` when the range is not the one that was asked for.
+    #[allow(clippy::option_option)]
+    fn accept_range(&self, range: ContentRange, length: Option<u64>) -> Option<Option<u64>> {
+        let (first, last) = range.span.filter(|(first, _)| *first == self.at)?;
+        let stop = last + 1;
+        let is_whole = match (self.end, range.total) {
+            (Some(end), Some(total)) => stop == end.min(total),
+            (Some(end), None) => stop == end,
+            (None, total) => total.is_none_or(|total| stop == total),
+        };
+        let lies = length.is_some_and(|length| length != stop - first);
+        let to_the_end = self.end.is_none().then_some(stop);
+        (is_whole && !lies).then(|| range.total.or(to_the_end))
+    }
+}
+
+impl Download {
+    /// Opens the bytes of `span`; returns once the headers are there and right.
+    pub(crate) async fn open(
+        upstream: &Upstream,
+        parts: Box<dyn Parts>,
+        span: Span,
+    ) -> Result<Self, Error> {
+        let Span { at, end, size } = span;
+        if let Some(size) = size.filter(|&size| at > size) {
+            return Err(Error::OutOfRange { offset: at, size });
+        }
+        let is_empty = end.is_some_and(|end| at >= end);
         let mut download = Self {
-            upstream,
-            source,
-            size,
-            end,
+            upstream: upstream.without_deadline(),
+            parts,
+            span,
             ranges: Ranges::Unknown,
-            at: offset,
             body: None,
-            done: is_empty || size.is_some_and(|size| offset == size && size > 0),
+            done: is_empty || size.is_some_and(|size| at == size && size > 0),
             resumes: 0,
-            resumed_at: offset,
+            resumed_at: at,
+            endpoint: upstream.name().into(),
             lost: None,
             wrong: None,
         };
@@ -120,10 +226,10 @@ impl Download {
         Ok(download)
     }
 
-    /// The size of the whole blob in bytes: as given, else as the registry said.
+    /// The size of the whole blob in bytes: as given, else as the registry stated it.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
-        self.size
+        self.span.size
     }
 
     /// Whether the registry honours range requests.
@@ -132,18 +238,10 @@ impl Download {
         self.ranges
     }
 
-    /// Where the download ends, as far as it is known.
-    fn target(&self) -> Option<u64> {
-        match (self.size, self.end) {
-            (Some(size), Some(end)) => Some(size.min(end)),
-            (size, end) => size.or(end),
-        }
-    }
-
     /// Where in the blob the next chunk begins; bytes.
     #[must_use]
     pub fn offset(&self) -> u64 {
-        self.at
+        self.span.at
     }
 
     /// The next bytes; `None` at the end, which is the end of the range or of the blob wherever that is known. They are
@@ -151,7 +249,7 @@ impl Download {
     /// future is dropped.
     ///
     /// # Errors
-    /// When the connection was lost and could not be mended, or the registry sends more than the blob has. After an
+    /// When the connection was lost and could not be resumed, or the registry sends more than the blob has. After an
     /// error the next call tries to go on.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, Error> {
         let next = self.next().await;
@@ -162,24 +260,6 @@ impl Download {
         next
     }
 
-    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
-        loop {
-            if let Some(wrong) = &self.wrong {
-                return Err(wrong.clone());
-            }
-            if self.done {
-                return Ok(None);
-            }
-            if self.body.is_none() {
-                self.resume().await?;
-                continue;
-            }
-            if let Some(bytes) = self.read().await? {
-                return Ok(Some(bytes));
-            }
-        }
-    }
-
     /// Ends the transfer and its connection. What [`distrust`](Self::distrust) needs stays.
     pub fn close(&mut self) {
         self.body = None;
@@ -188,61 +268,80 @@ impl Download {
 
     /// The bytes were not the digest's: for a while the endpoints they came from are asked last for this digest.
     pub fn distrust(&self) {
-        self.source.distrust(&self.upstream.inner.distrust);
+        self.parts.distrust();
     }
 
-    /// Reads on; `None` when there is nothing to hand out but the state has changed.
-    async fn read(&mut self) -> Result<Option<Bytes>, Error> {
-        let target = self.target();
-        let complete = target == Some(self.at);
-        // The rest of a whole blob that came instead of a range is not wanted.
-        let cut_off = complete && self.size != Some(self.at);
-        let Self {
-            body: Some(body),
-            upstream,
-            ..
-        } = self
-        else {
+    /// The host that served last.
+    pub(crate) fn endpoint(&self) -> &Arc<str> {
+        &self.endpoint
+    }
+
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        loop {
+            if let Some(wrong) = &self.wrong {
+                return Err(wrong.clone());
+            }
+            if self.done {
+                return Ok(None);
+            }
+            let Some(body) = &mut self.body else {
+                self.resume().await?;
+                continue;
+            };
+            let complete = self.span.target() == Some(self.span.at);
+            // What follows the range in a whole blob is not wanted.
+            let cut_off = self.span.size != Some(self.span.at);
+            if complete && (body.bounded || cut_off) {
+                self.finish()?;
+                continue;
+            }
+            let idle = self.upstream.inner.transport.timeouts.idle;
+            let read = transport::chunk(&mut body.response, &body.host, idle).await;
+            if let Some(bytes) = self.take(read, complete)? {
+                return Ok(Some(bytes));
+            }
+        }
+    }
+
+    /// Takes over what was read; `None` when there is nothing to hand out but the state has changed.
+    fn take(
+        &mut self,
+        read: Result<Option<Bytes>, Error>,
+        complete: bool,
+    ) -> Result<Option<Bytes>, Error> {
+        let Some(body) = &mut self.body else {
             return Ok(None);
         };
-        let inner = &upstream.inner;
-        if complete && (body.bounded || cut_off) {
-            return self.finish();
-        }
-        match transport::chunk(
-            &mut body.response,
-            &body.host,
-            inner.transport.timeouts.idle,
-        )
-        .await
-        {
+        match read {
             Ok(Some(mut bytes)) => {
+                let inner = &self.upstream.inner;
                 inner.observe(Event::Bytes(bytes.len() as u64));
                 let skipped = body.skip.min(bytes.len() as u64);
                 body.skip -= skipped;
                 let bytes = bytes.split_off(skipped as usize);
-                if bytes.is_empty() {
-                    return Ok(None);
+                match bytes.is_empty() {
+                    true => Ok(None),
+                    false => self.advance(bytes),
                 }
-                self.advance(bytes)
             }
             // Everything is there; how the connection ends no longer matters.
-            _ if complete => self.finish(),
-            Ok(None) if self.size.is_none() && body.skip == 0 => {
-                self.size = Some(self.at);
-                self.finish()
+            _ if complete => self.finish().map(|()| None),
+            Ok(None) if self.span.size.is_none() && body.skip == 0 => {
+                self.span.size = Some(self.span.at);
+                self.finish().map(|()| None)
             }
             Ok(None) => {
                 let fault = Fault::Length {
-                    expected: target.unwrap_or(self.at),
-                    found: self.at,
+                    expected: self.span.target().unwrap_or(self.span.at),
+                    found: self.span.at,
                 };
                 self.lost = Some(Error::misbehaved(&body.host, fault));
                 self.body = None;
                 Ok(None)
             }
             Err(error) => {
-                tracing::debug!(upstream = %inner.name, endpoint = %body.host, error = %error, "blob cut");
+                let name = self.upstream.name();
+                tracing::debug!(upstream = %name, endpoint = %body.host, %error, "blob cut");
                 self.lost = Some(error);
                 self.body = None;
                 Ok(None)
@@ -251,54 +350,54 @@ impl Download {
     }
 
     fn advance(&mut self, mut bytes: Bytes) -> Result<Option<Bytes>, Error> {
-        if let Some(left) = self.end.map(|end| end.saturating_sub(self.at))
+        let Span { at, end, size } = self.span;
+        if let Some(left) = end.map(|end| end.saturating_sub(at))
             && left < bytes.len() as u64
-            && self.size.is_none_or(|size| size > self.at + left)
+            && size.is_none_or(|size| size > at + left)
         {
             bytes.truncate(left as usize);
         }
-        let end = self.at + bytes.len() as u64;
-        if let Some(size) = self.size.filter(|&size| end > size) {
-            let fault = Fault::Length {
-                expected: size,
-                found: end,
-            };
-            let body = self.body.take();
-            let error = body.map(|body| Error::misbehaved(&body.host, fault));
-            return Err(error.unwrap_or_else(|| Error::config("endpoints", "none")));
+        let found = at + bytes.len() as u64;
+        if let Some(expected) = size.filter(|&size| found > size)
+            && let Some(body) = self.body.take()
+        {
+            let error = Error::misbehaved(&body.host, Fault::Length { expected, found });
+            self.lost = Some(error.clone());
+            return Err(error);
         }
-        if let Source::Layer(layer) = &mut self.source {
-            layer.watch(&bytes);
-        }
-        self.at = end;
+        self.parts.watch(&bytes);
+        self.span.at = found;
         Ok(Some(bytes))
     }
 
-    fn finish(&mut self) -> Result<Option<Bytes>, Error> {
+    fn finish(&mut self) -> Result<(), Error> {
         self.done = true;
-        let body = self.body.take();
-        if let (Source::Layer(layer), Some(body)) = (&mut self.source, body)
-            && !layer.is_right()
+        if let Some(body) = self.body.take()
+            && !self.parts.is_right()
         {
             let error = Error::misbehaved(&body.host, Fault::Digest);
             self.wrong = Some(error.clone());
             return Err(error);
         }
-        Ok(None)
+        Ok(())
     }
 
     async fn resume(&mut self) -> Result<(), Error> {
-        if self.at >= self.resumed_at + PROGRESS_BYTES {
-            (self.resumes, self.resumed_at) = (0, self.at);
+        let at = self.span.at;
+        if at >= self.resumed_at + PROGRESS_BYTES {
+            (self.resumes, self.resumed_at) = (0, at);
         }
-        if self.resumes >= RESUMES_MAX || !self.source.can_resume(self.at, self.size) {
+        if self.resumes >= RESUMES_MAX || !self.parts.can_resume(self.span) {
             self.resumes = 0;
-            let lost = self.lost.clone();
-            return Err(lost.unwrap_or_else(|| Error::config("endpoints", "none")));
+            return Err(self.lost.clone().unwrap_or_else(|| Error::Unreachable {
+                endpoint: Arc::clone(&self.endpoint),
+                reason: Reason::Lost,
+                source: None,
+            }));
         }
         self.resumes += 1;
         if self.resumes > 1 {
-            tokio::time::sleep(tries::pause(self.resumes - 1)).await;
+            tokio::time::sleep(pause(self.resumes - 1)).await;
         }
         match self.connect().await {
             Ok(()) => {
@@ -314,127 +413,18 @@ impl Download {
         }
     }
 
-    /// Asks for the bytes from `at`.
+    /// Asks for the bytes that are left.
     async fn connect(&mut self) -> Result<(), Error> {
-        match &mut self.source {
-            Source::Blob { blob, .. } => {
-                let blob = blob.clone();
-                self.connect_blob(&blob).await
-            }
-            Source::Layer(layer) => {
-                let (response, host) = layer.connect(&self.upstream, self.at).await?;
-                let size = layer.size;
-                let accepted = self.accept(&host, response);
-                accepted.map_err(|failure| failure.error)?;
-                // The length of the answer is surer.
-                self.size = self.size.or(size);
-                Ok(())
-            }
+        let Part { body, size, ranges } = self.parts.open(self.span, self.resumes).await?;
+        if ranges != Ranges::Unknown {
+            self.ranges = ranges;
         }
-    }
-
-    /// The endpoint that served last comes first, unless it has failed twice without progress.
-    async fn connect_blob(&mut self, blob: &Canonical) -> Result<(), Error> {
-        let range = match self.end.map(|end| end.saturating_sub(1)) {
-            Some(last) => Some(format!("bytes={}-{last}", self.at)),
-            None => (self.at > 0).then(|| format!("bytes={}-", self.at)),
-        };
-        let upstream = self.upstream.clone();
-        let ask = blob_ask(blob, Method::GET, range);
-        let mut tries = upstream.tries(&ask, Some(blob.digest()));
-        if let Source::Blob { used, .. } = &self.source
-            && let Some(&last) = used.last()
-        {
-            match self.resumes {
-                0..=2 => tries.prefer(last),
-                _ => tries.defer(last),
-            }
+        self.span.size = self.span.size.or(size);
+        self.done = body.is_none();
+        if let Some(body) = &body {
+            self.endpoint = Arc::clone(&body.host);
         }
-        loop {
-            let (index, contact) = tries.next().await?;
-            let result = match upstream.inner.ask(contact, &ask).await {
-                Ok(response) => self.accept(contact.host(), response),
-                Err(failure) => Err(failure),
-            };
-            match result {
-                Ok(()) => {
-                    tries.succeeded(contact);
-                    self.source.used(index);
-                    return Ok(());
-                }
-                Err(failure) => tries.failed(contact, failure),
-            }
-        }
-    }
-
-    /// Checks the headers and takes the body over.
-    fn accept(&mut self, host: &Arc<str>, response: Response) -> Result<(), Failure> {
-        let is_layer = matches!(self.source, Source::Layer(_));
-        let headers = response.headers();
-        let length = fields::content_length(headers);
-        let misbehaved = |fault| Failure {
-            error: Error::misbehaved(host, fault),
-            own: true,
-        };
-        let content_range = match is_layer {
-            true => ContentRange::of_v1(headers),
-            false => ContentRange::of(headers),
-        };
-        let (skip, total) = match response.status() {
-            StatusCode::OK => {
-                if self.at > 0 || self.end.is_some() {
-                    self.ranges = Ranges::Ignored;
-                }
-                (self.at, length)
-            }
-            StatusCode::PARTIAL_CONTENT => {
-                let range =
-                    content_range.ok_or_else(|| misbehaved(Fault::Header("content-range")))?;
-                let span = range.span.filter(|(first, _)| *first == self.at);
-                let (first, last) =
-                    span.ok_or_else(|| misbehaved(Fault::Header("content-range")))?;
-                let ends_early = match (self.end, range.total) {
-                    (Some(end), Some(total)) => last + 1 != end.min(total),
-                    (Some(end), None) => last + 1 != end,
-                    (None, total) => total.is_some_and(|total| last + 1 != total),
-                };
-                let lies = length.is_some_and(|length| length != last + 1 - first);
-                // A v1 registry may count one byte too many; what it announces is not relied on.
-                if ends_early || (lies && !is_layer) {
-                    return Err(misbehaved(Fault::Header("content-range")));
-                }
-                self.ranges = Ranges::Honoured;
-                let to_the_end = self.end.is_none().then_some(last + 1);
-                (0, range.total.or(to_the_end))
-            }
-            // Nothing follows `at`: right when it is the end, which a body without length does not state beforehand.
-            _ => match (content_range.and_then(|range| range.total), self.size) {
-                (Some(total), None) if total == self.at => {
-                    self.size = Some(total);
-                    self.done = true;
-                    return Ok(());
-                }
-                (total, _) => {
-                    let fault = total.map_or(Fault::Status(416), |found| Fault::Length {
-                        expected: self.at,
-                        found,
-                    });
-                    return Err(misbehaved(fault));
-                }
-            },
-        };
-        if let (Some(expected), Some(found)) = (self.size, total)
-            && expected != found
-        {
-            return Err(misbehaved(Fault::Length { expected, found }));
-        }
-        self.size = self.size.or(total);
-        self.body = Some(Body {
-            host: Arc::clone(host),
-            skip,
-            bounded: length.is_some(),
-            response,
-        });
+        self.body = body;
         Ok(())
     }
 }
@@ -442,9 +432,8 @@ impl Download {
 impl fmt::Debug for Download {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Download")
-            .field("source", &self.source)
-            .field("size", &self.size)
-            .field("at", &self.at)
+            .field("parts", &self.parts)
+            .field("span", &self.span)
             .finish_non_exhaustive()
     }
 }

@@ -16,8 +16,8 @@ use url::Url;
 use crate::{
     Credentials, Insecure, PrivateAddresses,
     auth::challenge::Challenge,
-    breaker::Breaker,
     classify::Role,
+    health::Health,
     http::{Access, Client, Origin, Trust},
     limit::Limits,
     lookup::Version,
@@ -33,8 +33,10 @@ pub(crate) struct Contact {
     bare: Option<Arc<Bare>>,
     pub(crate) role: Role,
     pub(crate) credentials: Option<Credentials>,
-    pub(crate) breaker: Mutex<Breaker>,
+    pub(crate) health: Health,
     pub(crate) limits: Limits,
+    /// It was seen to be a v2 registry.
+    v2: AtomicBool,
     challenge: Mutex<Option<Challenge>>,
     rejected: Mutex<Option<(Digest, Instant)>>,
     /// Of a v1 endpoint.
@@ -80,8 +82,9 @@ impl Contact {
             bare,
             role,
             credentials,
-            breaker: Mutex::default(),
+            health: Health::default(),
             limits: Limits::default(),
+            v2: AtomicBool::new(false),
             challenge: Mutex::default(),
             rejected: Mutex::default(),
             ping: Mutex::default(),
@@ -138,6 +141,16 @@ impl Contact {
         {
             set(&bare.tls, Some(Instant::now() + KEPT_FOR));
         }
+    }
+
+    /// It is a v2 registry.
+    pub(crate) fn confirm_v2(&self) {
+        self.v2.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was seen to be a v2 registry.
+    pub(crate) fn is_v2(&self) -> bool {
+        self.v2.load(Ordering::Relaxed)
     }
 
     /// What a v1 endpoint answered to a ping a short while ago.

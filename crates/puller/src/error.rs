@@ -94,6 +94,14 @@ pub enum Error {
         /// The name.
         name: Arc<str>,
     },
+    /// A repository of another registry.
+    #[error("{domain} is another registry than {upstream}")]
+    OtherRegistry {
+        /// The name of the upstream.
+        upstream: Arc<str>,
+        /// The registry of the repository.
+        domain: Arc<str>,
+    },
     /// The bytes asked for begin after the end of the blob.
     #[error("offset {offset} is past the end of a blob of {size} bytes")]
     OutOfRange {
@@ -133,8 +141,8 @@ pub enum Reason {
     Lost,
     /// A status that says the other side failed.
     Status(u16),
-    /// It failed so often that it is left alone for a while.
-    Resting,
+    /// It failed so often that it is skipped for a while.
+    CircuitOpen,
 }
 
 /// Which deadline passed.
@@ -199,6 +207,7 @@ impl Error {
             | Self::Unusable { .. }
             | Self::NotSupported { .. }
             | Self::Reserved { .. }
+            | Self::OtherRegistry { .. }
             | Self::OutOfRange { .. }
             | Self::NoEndpoints { .. }
             | Self::Config { .. } => false,
@@ -228,7 +237,7 @@ impl fmt::Display for Reason {
             Self::Tls => f.write_str("tls handshake failed"),
             Self::Lost => f.write_str("connection lost"),
             Self::Status(status) => write!(f, "status {status}"),
-            Self::Resting => f.write_str("failed too often, left alone for a while"),
+            Self::CircuitOpen => f.write_str("circuit open after too many failures"),
         }
     }
 }

@@ -4,128 +4,109 @@ use std::fmt;
 
 use longshore_reference::{Canonical, Named};
 
-use crate::{Error, Upstream, classify, lookup::Version, tries::is_resting};
+use crate::{
+    Error, Upstream, attempt::is_circuit_open, classify, classify::Role, endpoint::Contact,
+    lookup::Version,
+};
 
-/// The versions of the protocol one call is made in, one after the other.
-///
-/// v2 comes first. v1 is asked if the error lets it ([`classify::asks_v1`]), unless the upstream was ever seen to be a
-/// v2 registry, or to answer v1 with anything but v1 a short while ago. Digests are never asked for in v1.
-pub(crate) struct Fallback<'a> {
-    upstream: &'a Upstream,
-    named: &'a Named,
-    by_digest: bool,
-    left: std::vec::IntoIter<Version>,
-    error: Option<Error>,
-}
-
-impl<'a> Fallback<'a> {
-    /// # Errors
-    /// [`Error::Reserved`].
-    pub(crate) fn new(
-        upstream: &'a Upstream,
-        named: &'a Named,
-        by_digest: bool,
-    ) -> Result<Self, Error> {
-        admit_name(named)?;
-        let versions = [Version::V2, Version::V1];
-        let has = |version: &Version| !upstream.inner.endpoints(*version).is_empty();
-        Ok(Self {
-            upstream,
-            named,
-            by_digest,
-            left: versions
-                .into_iter()
-                .filter(has)
-                .collect::<Vec<_>>()
-                .into_iter(),
-            error: None,
-        })
-    }
-
-    /// The version to ask in now.
-    pub(crate) fn next(&mut self) -> Option<Version> {
-        while let Some(version) = self.left.next() {
-            let name = self.upstream.name();
-            if version == Version::V1 && self.upstream.inner.is_v2() {
-                tracing::debug!(upstream = %name, "skipping v1 endpoints because v2 registry was detected");
-                continue;
-            }
-            if version == Version::V1 && self.error.is_some() && self.is_silent() {
-                tracing::debug!(upstream = %name, "skipping v1 endpoints because none answered v1 a short while ago");
-                continue;
-            }
-            tracing::debug!(upstream = %name, repository = %self.named, %version, "trying to pull");
-            return Some(version);
-        }
-        None
-    }
-
-    /// What came of it. Whether that is the end of the call.
-    pub(crate) fn told<T>(
-        &mut self,
-        version: Version,
-        result: Result<T, Error>,
-    ) -> Option<Result<T, Error>> {
-        let error = match result {
-            Ok(value) => return Some(Ok(value)),
-            Err(error) => error,
-        };
-        let name = self.upstream.name();
-        // One that rests may be known to speak v1 alone.
-        let asks_v1 = classify::asks_v1(&error) || (is_resting(&error) && self.speaks_v1());
-        if version == Version::V2 && !asks_v1 {
-            tracing::debug!(upstream = %name, %error, "not continuing with error");
-            return Some(Err(error));
-        }
-        tracing::debug!(upstream = %name, %version, %error, "no answer in this version");
-        let speaks = version == Version::V2 || self.speaks_v1();
-        if !speaks && !self.by_digest {
-            self.silence(&error);
-        }
-        self.error = Some(match self.error.take() {
-            Some(kept) if !classify::replaces(&kept, &error, speaks) => kept,
-            _ => error,
-        });
-        None
-    }
-
-    /// What the caller is told when no version is left.
-    pub(crate) fn error(self, reference: &dyn fmt::Display) -> Error {
-        self.error.unwrap_or_else(|| Error::NoEndpoints {
-            reference: reference.to_string().into(),
-        })
-    }
-
-    fn speaks_v1(&self) -> bool {
-        let inner = &self.upstream.inner;
-        let mut v1 = inner.endpoints(Version::V1).into_iter();
-        v1.any(|index| inner.contacts.get(index).is_some_and(|c| c.speaks_v1()))
-    }
-
-    fn is_silent(&self) -> bool {
-        let inner = &self.upstream.inner;
-        let mut v1 = inner.endpoints(Version::V1).into_iter();
-        v1.all(|index| inner.contacts.get(index).is_some_and(|c| c.is_silent()))
-    }
-
-    /// Nobody speaks v1 there. Where nothing answered, or what is in trouble, that is not known.
-    fn silence(&self, error: &Error) {
-        if classify::is_trouble(error) {
-            return;
-        }
-        let inner = &self.upstream.inner;
-        for index in inner.endpoints(Version::V1) {
-            if let Some(contact) = inner.contacts.get(index) {
-                contact.silence();
-            }
-        }
-    }
+/// What one call is made for.
+#[derive(Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    pub(crate) named: &'a Named,
+    /// By digest: nothing of it is learnt about v1, which knows no digests.
+    pub(crate) by_digest: bool,
+    /// For the error.
+    pub(crate) reference: &'a (dyn fmt::Display + Sync),
 }
 
 impl Upstream {
+    /// Makes a call in v2, then in v1 if the error lets it ([`classify::asks_v1`]), unless the origin was ever seen to
+    /// be a v2 registry, or to answer v1 with anything but v1 a short while ago.
+    ///
+    /// # Errors
+    /// As [`manifest`](Self::manifest).
+    pub(crate) async fn fallback<T, F>(
+        &self,
+        asked: Asked<'_>,
+        call: impl Fn(Version) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Error>>,
+    {
+        self.admit_name(asked.named)?;
+        let mut kept: Option<Error> = None;
+        for version in [Version::V2, Version::V1] {
+            if self.inner.endpoints(version).is_empty() || !self.may_ask(version, kept.is_some()) {
+                continue;
+            }
+            tracing::debug!(upstream = %self.name(), repository = %asked.named, %version, "trying to pull");
+            let error = match Box::pin(call(version)).await {
+                Ok(value) => return Ok(value),
+                Err(error) => error,
+            };
+            // One whose circuit is open may be known to speak v1 alone.
+            let asks_v1 =
+                classify::asks_v1(&error) || (is_circuit_open(&error) && self.speaks_v1());
+            if version == Version::V2 && !asks_v1 {
+                tracing::debug!(upstream = %self.name(), %error, "not continuing with error");
+                return Err(error);
+            }
+            tracing::debug!(upstream = %self.name(), %version, %error, "no answer in this version");
+            let speaks = version == Version::V2 || self.speaks_v1();
+            if !speaks && !asked.by_digest {
+                self.mark_silent(&error);
+            }
+            kept = Some(match kept {
+                Some(kept) if !classify::replaces(&kept, &error, speaks) => kept,
+                _ => error,
+            });
+        }
+        Err(kept.unwrap_or_else(|| Error::NoEndpoints {
+            reference: asked.reference.to_string().into(),
+        }))
+    }
+
+    fn may_ask(&self, version: Version, failed: bool) -> bool {
+        let name = self.name();
+        if version == Version::V2 {
+            return true;
+        }
+        if self.is_v2() {
+            tracing::debug!(upstream = %name, "skipping v1 endpoints because v2 registry was detected");
+            return false;
+        }
+        if failed && self.v1().all(Contact::is_silent) {
+            tracing::debug!(upstream = %name, "skipping v1 endpoints because none answered v1 a short while ago");
+            return false;
+        }
+        true
+    }
+
+    /// Whether the origin was seen to be a v2 registry: a mirror says nothing about it.
+    pub(crate) fn is_v2(&self) -> bool {
+        let mut contacts = self.inner.contacts.iter();
+        contacts.any(|contact| contact.role == Role::Origin && contact.is_v2())
+    }
+
+    fn v1(&self) -> impl Iterator<Item = &Contact> {
+        let contacts = self.inner.contacts.iter();
+        contacts.filter(|contact| contact.version == Version::V1)
+    }
+
+    fn speaks_v1(&self) -> bool {
+        self.v1().any(Contact::speaks_v1)
+    }
+
+    /// Nobody speaks v1 there. Where nothing answered, or what is in trouble, that is not known.
+    fn mark_silent(&self, error: &Error) {
+        if !classify::is_trouble(error) {
+            self.v1().for_each(Contact::silence);
+        }
+    }
+
     /// Refuses what is asked for by digest where v1 is all there is.
     pub(crate) fn admit_digest(&self, canonical: &Canonical) -> Result<(), Error> {
-        admit_name(canonical.named())?;
+        self.admit_name(canonical.named())?;
         let has = |version| !self.inner.endpoints(version).is_empty();
         match (has(Version::V2), has(Version::V1)) {
             (true, _) => Ok(()),
@@ -141,16 +122,21 @@ impl Upstream {
             upstream: self.name().into(),
         }
     }
-}
 
-/// `scratch` stands for no image.
-fn admit_name(named: &Named) -> Result<(), Error> {
-    let name = named.familiar();
-    match name.name() == RESERVED {
-        true => Err(Error::Reserved {
-            name: RESERVED.into(),
-        }),
-        false => Ok(()),
+    /// Refuses a repository of another registry, and `scratch`, which stands for no image.
+    pub(crate) fn admit_name(&self, named: &Named) -> Result<(), Error> {
+        if named.familiar().name() == RESERVED {
+            return Err(Error::Reserved {
+                name: RESERVED.into(),
+            });
+        }
+        match named.domain() == self.name() {
+            true => Ok(()),
+            false => Err(Error::OtherRegistry {
+                upstream: self.name().into(),
+                domain: named.domain().into(),
+            }),
+        }
     }
 }
 

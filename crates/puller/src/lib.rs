@@ -1,45 +1,45 @@
-//! Asks upstream registries (distribution specification v2, and protocol v1 before it) for manifests and blobs.
+//! Pulls manifests and blobs from container registries (distribution specification v2, and protocol v1 before it).
 //!
-//! [`Upstream`] is one configured registry: an ordered list of endpoints (mirrors first, the origin last) with what is
-//! known of each: its challenge, tokens, limits, health. [`Download`] is a blob on its way. [`Error`] names the party
-//! at fault. Who has a [`Reference`](longshore_reference::Reference) calls [`Upstream::manifest`], then
-//! [`Upstream::blob`] for what the manifest names.
+//! [`Registries`] is a client for any number of registries: it resolves, fetches and streams verified bytes.
+//! [`Upstream`] is one configured registry beneath it, for who wants the choice: an ordered list of endpoints (mirrors
+//! first, the origin last) with what was learnt of each, downloads that begin anywhere and are not verified
+//! ([`Download`]), lists as the registry sent them. [`Error`] names the party at fault.
 //!
-//! A registry that speaks protocol v1 alone is asked in that ([`Api`]): then [`Upstream::manifest`] gives the ancestry
-//! document of an image ([`longshore_manifest::v1::Ancestry`]) in place of a manifest, and [`Upstream::v1_layer`] the
-//! layers of its images. The README says when v1 is asked after v2, and where this departs from Docker.
+//! A registry that speaks protocol v1 alone is asked in that ([`Api`]). The README says when v1 is asked after v2, and
+//! where this departs from Docker.
 //!
 //! Features add what other programs do around a pull, as pure functions: `libpod` ([`registries`], [`short_names`],
 //! [`image_name`], [`goal`]), `policy` ([`policy`]: which images may be used, by `policy.json`), `ecs`
 //! ([`ecs`]: how the ECS agent resolves digests), `docker` ([`docker`]: what `docker pull` shows, and labels of containerd).
 //!
-//! The crate knows nothing of storage, of clients, and of metrics systems ([`Event`]s go to an observer). It verifies
-//! manifests asked for by digest; the bytes of blobs are verified by whoever receives them.
+//! The crate knows nothing of storage, of clients, and of metrics systems ([`Event`]s go to an observer).
 //!
 //! ```no_run
-//! use longshore_puller::{Config, Endpoint, Upstream};
-//! use longshore_reference::{Canonical, Reference};
+//! use longshore_manifest::{Platform, Preference};
+//! use longshore_puller::{Credentials, Keyring, Places, Registries};
+//! use longshore_reference::Reference;
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! let endpoints = vec![Endpoint::parse("https://registry-1.docker.io")?];
-//! let upstream = Upstream::new(Config::new("docker.io", endpoints))?;
+//! let keyring = Keyring::docker_config(None, Places::from_env());
+//! let registries = Registries::new().with_credentials(Credentials::Keyring(keyring));
 //! let reference = Reference::parse("docker.io/library/alpine:3.22")?;
-//! let fetched = upstream.manifest(&reference).await?;
-//! let manifest = longshore_manifest::Manifest::decode(fetched.media_type.as_deref(), fetched.bytes)?;
-//! for layer in manifest.layers() {
-//!     let blob = Canonical::new(reference.named().clone(), layer.digest);
-//!     let mut download = upstream.blob(&blob, 0, layer.size).await?;
-//!     while let Some(bytes) = download.chunk().await? {
-//!         println!("{} bytes", bytes.len());
-//!     }
+//! let platform = Preference::only(&Platform::host());
+//! let image = registries.image(&reference, platform).await?;
+//! for layer in image.manifest.layers() {
+//!     let mut blob = registries.blob(reference.named(), layer).await?;
+//!     let mut file = tokio::fs::File::create(layer.digest.hex().to_string()).await?;
+//!     tokio::io::copy(&mut blob, &mut file).await?;
 //! }
 //! # Ok(()) }
 //! ```
 #![forbid(unsafe_code)]
 
+mod attempt;
 mod auth;
-mod breaker;
+mod blob;
 mod classify;
+mod client;
+mod coding;
 mod config;
 #[cfg(feature = "convert")]
 pub mod convert;
@@ -47,13 +47,15 @@ mod download;
 mod endpoint;
 mod error;
 mod fallback;
+mod health;
 mod http;
 mod limit;
 mod list;
 mod lookup;
 mod manifest;
 mod request;
-mod tries;
+mod stream;
+mod sync;
 mod upstream;
 mod v1;
 mod wire;
@@ -80,9 +82,10 @@ pub mod registries;
 pub mod short_names;
 
 pub use auth::{
-    credentials::{Credentials, Secret},
+    credentials::{Credentials, Keychain, Lookup, Secret},
     keyring::{Keyring, Places},
 };
+pub use client::{Document, Pulled, Registries, Resolved};
 pub use config::{Api, Config, Endpoint, Event, Kind, Observer, Timeouts, certs_dirs};
 pub use download::{Download, Ranges};
 pub use error::{Error, Fault, Phase, Reason, Source};
@@ -92,7 +95,8 @@ pub use http::{
     connector::{Connect, Connecting, Stream},
     resolver::{Resolve, Resolving},
 };
-pub use list::{LIST_BYTES_MAX, Passed};
+pub use list::{LIST_BYTES_MAX, ListPage};
 pub use lookup::Insecure;
 pub use manifest::{Fetched, Head, MANIFEST_BYTES_MAX};
+pub use stream::Blob;
 pub use upstream::Upstream;

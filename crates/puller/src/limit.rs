@@ -1,95 +1,111 @@
-//! What an endpoint's 429 means for the calls after it (pure: clocks are passed in).
+//! What an endpoint's 429 means for later requests (pure: the clock is passed in).
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, sync::Mutex, time::Duration};
 
+use longshore_reference::Digest;
 use tokio::time::Instant;
 
-/// What a call counts as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ration {
+use crate::sync::lock;
+
+/// Which rate limit a request counts against: a limit of one kind of request says nothing of the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum RateClass {
     /// A GET of a manifest: what pull limits count.
-    Pull,
-    /// Anything else.
-    Other,
+    Manifest,
+    /// A HEAD of a manifest.
+    Check,
+    Blob,
+    Tags,
+    Referrers,
+    /// A session with the index of a v1 registry.
+    Index,
 }
 
-/// The windows in which an endpoint is left alone.
+/// Whose requests of which class.
+pub(crate) type LimitKey = (RateClass, Option<Digest>);
+
+/// The rate limits of one endpoint, by class and credentials.
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
-    windows: Mutex<Windows>,
-}
-
-#[derive(Debug, Default)]
-struct Windows {
-    pull: Option<Window>,
-    all: Option<Window>,
+    windows: Mutex<HashMap<LimitKey, Window>>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Window {
     opened: Instant,
     until: Instant,
-    /// The upstream said until when. Otherwise one call a minute may find out.
-    told: bool,
+    /// The backoff; `None` when the upstream stated when the window ends.
+    backoff: Option<Duration>,
 }
 
 impl Limits {
-    /// Whether a call may be made now; else how long to wait.
-    pub(crate) fn admit(&self, ration: Ration, now: Instant) -> Result<(), Duration> {
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let Windows { pull, all } = &mut *windows;
-        let pull = (ration == Ration::Pull).then_some(pull);
-        let wait = |window: &Option<Window>| window.map(|w| w.until.saturating_duration_since(now));
-        let longest = wait(all).max(pull.as_ref().and_then(|pull| wait(pull)));
-        if let Some(wait) = longest.filter(|wait| !wait.is_zero()) {
-            return Err(wait);
-        }
-        end(all, now);
-        if let Some(pull) = pull {
-            end(pull, now);
-        }
-        Ok(())
+    /// Whether a request may be sent now; else how long to wait.
+    pub(crate) fn admit(&self, key: LimitKey, now: Instant) -> Result<(), Duration> {
+        let windows = lock(&self.windows);
+        let window = windows.get(&key).filter(|window| now < window.until);
+        window.map_or(Ok(()), |window| Err(window.until.duration_since(now)))
     }
 
-    /// A 429 came. `ration` is `Pull` if it is the limit of pulls, else everything is left alone.
-    pub(crate) fn limited(&self, ration: Ration, retry_after: Option<Duration>, now: Instant) {
+    /// A 429 came to a request that was sent at `asked`. Without `stated`, when the upstream lets us ask again, the
+    /// wait is 1 s and doubles with every 429 to a request that was sent after it, to a minute.
+    pub(crate) fn limited(
+        &self,
+        key: LimitKey,
+        stated: Option<Duration>,
+        asked: Instant,
+        now: Instant,
+    ) {
+        let mut windows = lock(&self.windows);
+        let held = windows.get(&key).filter(|window| !window.is_old(now));
+        let backoff = match (stated, held) {
+            (Some(_), _) => None,
+            // Sent before the window opened, or it is to last longer: no news.
+            (None, Some(window)) if asked < window.opened || now < window.until => return,
+            (None, held) => Some(
+                held.and_then(|window| window.backoff)
+                    .map_or(BACKOFF_MIN, |backoff| (backoff * 2).min(BACKOFF_MAX)),
+            ),
+        };
+        if windows.len() >= WINDOWS_MAX {
+            windows.retain(|_, window| now < window.until);
+        }
+        if windows.len() >= WINDOWS_MAX {
+            windows.clear();
+        }
+        let wait = stated.or(backoff).unwrap_or_default();
         let window = Window {
             opened: now,
-            until: now + retry_after.unwrap_or(PROBE_EVERY),
-            told: retry_after.is_some(),
+            until: now + wait,
+            backoff,
         };
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        match ration {
-            Ration::Pull => windows.pull = Some(window),
-            Ration::Other => windows.all = Some(window),
-        }
+        windows.insert(key, window);
     }
 
-    /// A call that was made at `asked` was answered with something other than 429. A window that opened since then is
-    /// later news than the answer.
-    pub(crate) fn answered(&self, ration: Ration, asked: Instant) {
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        let Windows { pull, all } = &mut *windows;
-        let is_news = |window: &Window| window.opened > asked;
-        *all = all.filter(is_news);
-        if ration == Ration::Pull {
-            *pull = pull.filter(is_news);
+    /// A request was answered with something other than 429. That ends a backoff, whenever the request was sent; what
+    /// the upstream stated holds.
+    pub(crate) fn answered(&self, key: LimitKey, now: Instant) {
+        let mut windows = lock(&self.windows);
+        if windows
+            .get(&key)
+            .is_some_and(|window| window.backoff.is_some() || window.until <= now)
+        {
+            windows.remove(&key);
         }
     }
 }
 
-/// The window has passed: it is gone if its end was told, else this call is the one that finds out.
-fn end(window: &mut Option<Window>, now: Instant) {
-    *window = window.filter(|w| !w.told).map(|w| Window {
-        until: now + PROBE_EVERY,
-        ..w
-    });
+impl Window {
+    /// It ended so long ago that the next one starts over.
+    fn is_old(&self, now: Instant) -> bool {
+        now > self.until + FORGET_AFTER
+    }
 }
 
-const PROBE_EVERY: Duration = Duration::from_secs(60);
+const BACKOFF_MIN: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
+const FORGET_AFTER: Duration = Duration::from_secs(120);
+/// Credentials differ by repository at most.
+const WINDOWS_MAX: usize = 1024;
 
 #[cfg(test)]
 mod tests;

@@ -7,25 +7,27 @@ use longshore_reference::{Canonical, Digest, Named};
 
 use crate::{
     Error, Event, Kind, Upstream,
+    attempt::{Rules, try_each},
+    coding::Coding,
     endpoint::Contact,
     error::{Fault, Reason},
-    fallback::Fallback,
+    fallback::Asked,
     http::{self as transport, Failure},
     lookup::Version,
     request::Ask,
     wire::{fields, link::Link},
 };
 
-/// A document that is passed on as it is.
+/// One page of a list, passed on as it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Passed {
+pub struct ListPage {
     /// The document; at most [`LIST_BYTES_MAX`].
     pub bytes: Bytes,
     /// `Content-Type`, as the registry gave it.
     pub content_type: Option<String>,
-    /// `Link` to the next page, if there is one. Its URL is the registry's own.
-    pub link: Option<String>,
+    /// The target of the `Link` to the next page, as the registry gave it: a URL of its own, perhaps relative.
+    pub next: Option<String>,
     /// `Warning`, `RateLimit-*`, `OCI-Filters-Applied`.
     pub headers: HeaderMap,
 }
@@ -36,116 +38,117 @@ impl Upstream {
     ///
     /// # Errors
     /// As [`manifest`](Self::manifest).
-    pub async fn tags(&self, named: &Named, query: Option<&str>) -> Result<Passed, Error> {
-        let mut fallback = Fallback::new(self, named, false)?;
-        while let Some(version) = fallback.next() {
-            let object = "/tags/list".to_owned();
-            let result = match version {
-                Version::V2 => self.pass(named, Kind::Tags, object, query, None).await,
+    pub async fn tags(&self, named: &Named, query: Option<&str>) -> Result<ListPage, Error> {
+        let call = move |version| async move {
+            match version {
+                Version::V2 => {
+                    let object = "/tags/list".to_owned();
+                    self.list(&ask(named, Kind::Tags, object, query), None)
+                        .await
+                }
                 Version::V1 => self.tags_v1(named, query).await,
-            };
-            if let Some(end) = fallback.told(version, result) {
-                return end;
             }
-        }
-        Err(fallback.error(named))
+        };
+        let asked = Asked {
+            named,
+            by_digest: false,
+            reference: named,
+        };
+        self.fallback(asked, call).await
     }
 
-    /// The manifests that refer to a digest. `None` when the registry answers anything but an index: many do not know
-    /// this call, and show web pages or errors of all kinds instead.
+    /// The manifests that refer to a digest. `None` when the registry does not know this call, which many answer with
+    /// 404, 405, 501, or a web page.
     ///
     /// # Errors
-    /// [`Error::Unreachable`] and [`Error::TimedOut`].
+    /// When it could not be asked: [`Error::Denied`], [`Error::Rejected`], [`Error::Limited`], [`Error::Unreachable`],
+    /// [`Error::TimedOut`].
     pub async fn referrers(
         &self,
         subject: &Canonical,
         query: Option<&str>,
-    ) -> Result<Option<Passed>, Error> {
+    ) -> Result<Option<ListPage>, Error> {
+        self.admit_name(subject.named())?;
+        if self.inner.endpoints(Version::V2).is_empty() {
+            return Ok(None);
+        }
         let object = format!("/referrers/{}", subject.digest());
-        match self
-            .pass(
-                subject.named(),
-                Kind::Referrers,
-                object,
-                query,
-                Some(subject.digest()),
-            )
-            .await
-        {
-            Ok(passed) => Ok(Some(passed)),
-            // Says nothing but that it does not know this call.
-            Err(Error::Unreachable {
-                reason: Reason::Status(501),
-                ..
-            }) => Ok(None),
-            Err(error @ (Error::Unreachable { .. } | Error::TimedOut { .. })) => Err(error),
-            Err(_) => Ok(None),
+        let ask = ask(subject.named(), Kind::Referrers, object, query);
+        match self.list(&ask, Some(subject.digest())).await {
+            Ok(page) => Ok(Some(page)),
+            Err(error) if says_unsupported(&error) => Ok(None),
+            Err(error) => Err(error),
         }
     }
 
-    async fn pass(
-        &self,
-        named: &Named,
-        kind: Kind,
-        object: String,
-        query: Option<&str>,
-        digest: Option<Digest>,
-    ) -> Result<Passed, Error> {
-        let ask = Ask {
-            kind,
-            method: Method::GET,
-            repository: named.path(),
-            object,
-            query,
-            range: None,
-        };
-        let mut tries = self.tries(&ask, digest);
-        loop {
-            let (_, contact) = tries.next().await?;
-            match self.pass_from(contact, &ask).await {
-                Ok(passed) => {
-                    tries.succeeded(contact);
-                    self.inner.confirm_v2();
-                    return Ok(passed);
-                }
-                Err(failure) => tries.failed(contact, failure),
-            }
-        }
+    async fn list(&self, ask: &Ask<'_>, digest: Option<Digest>) -> Result<ListPage, Error> {
+        let plan = self.plan(ask, digest);
+        let page = |_, contact| self.page_at(contact, ask);
+        try_each(plan, Rules::DEFAULT, page).await
     }
 
-    async fn pass_from(&self, contact: &Contact, ask: &Ask<'_>) -> Result<Passed, Failure> {
+    async fn page_at(&self, contact: &Contact, ask: &Ask<'_>) -> Result<ListPage, Failure> {
         let response = self.inner.ask(contact, ask).await?;
-        let own = |error| Failure { error, own: true };
+        let misbehaved = |fault| Failure {
+            error: Error::misbehaved(contact.host(), fault),
+            own: true,
+        };
         if ask.kind == Kind::Referrers {
             let media_type = fields::media_type(response.headers());
             if media_type.as_deref() != Some(MediaType::OciIndex.as_str()) {
-                return Err(own(Error::misbehaved(
-                    contact.host(),
-                    Fault::Header("content-type"),
-                )));
+                return Err(misbehaved(Fault::Header("content-type")));
             }
         }
         let received = response.headers().clone();
         let idle = self.inner.transport.timeouts.idle;
         let body = transport::body(response, contact.host(), idle, LIST_BYTES_MAX);
-        let bytes = body.await.map_err(own)?;
+        let bytes = body.await.map_err(|error| Failure { error, own: true })?;
         self.inner.observe(Event::Bytes(bytes.len() as u64));
-        if bytes.trim_ascii_start().first() != Some(&b'{') {
-            return Err(own(Error::misbehaved(contact.host(), Fault::Json)));
-        }
+        let document = Coding::of(&received).document(&bytes, LIST_BYTES_MAX, |_| true);
+        let bytes = document.ok_or_else(|| misbehaved(Fault::Json))?;
         let mut headers = HeaderMap::new();
         for name in &PASSED {
             for value in received.get_all(name) {
                 headers.append(name, value.clone());
             }
         }
-        let content_type = fields::text(&received, &header::CONTENT_TYPE);
-        Ok(Passed {
+        contact.confirm_v2();
+        Ok(ListPage {
             bytes,
-            content_type,
-            link: Link::next(&received).map(|target| format!("<{target}>; rel=\"next\"")),
+            content_type: fields::text(&received, &header::CONTENT_TYPE),
+            next: Link::next(&received),
             headers,
         })
+    }
+}
+
+fn ask<'a>(named: &'a Named, kind: Kind, object: String, query: Option<&'a str>) -> Ask<'a> {
+    Ask {
+        kind,
+        method: Method::GET,
+        repository: named.path(),
+        object,
+        query,
+        range: None,
+    }
+}
+
+/// Whether a registry answered a call for referrers as one that does not know the call. Whoever was not let in, or was
+/// asked to come back later, has not been told that there are none.
+fn says_unsupported(error: &Error) -> bool {
+    match error {
+        Error::Unknown { .. } | Error::Misbehaved { .. } | Error::NotSupported { .. } => true,
+        Error::Unreachable { reason, .. } => *reason == Reason::Status(501),
+        Error::Denied { .. }
+        | Error::Rejected { .. }
+        | Error::Limited { .. }
+        | Error::TimedOut { .. }
+        | Error::Unusable { .. }
+        | Error::Reserved { .. }
+        | Error::OtherRegistry { .. }
+        | Error::OutOfRange { .. }
+        | Error::NoEndpoints { .. }
+        | Error::Config { .. } => false,
     }
 }
 

@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method};
-use longshore_manifest::{Manifest, MediaType, Schema1, guess};
+use longshore_manifest::{Manifest, MediaType, Schema1, guess, v1::ImageId};
 use longshore_reference::{Digest, Reference};
-use tokio::time::Instant;
 
 use crate::{
     Error, Event, Kind, Upstream,
+    attempt::{Rules, try_each},
+    coding::Coding,
     endpoint::Contact,
     error::Fault,
-    fallback::Fallback,
+    fallback::Asked,
     http::{self as transport, Failure},
     lookup::Version,
-    request::Ask,
-    upstream::asks_for_body,
+    request::{Ask, asks_for_body},
     wire::fields,
 };
 
@@ -24,12 +24,16 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Head {
-    /// As the registry gave it; computed when the manifest itself had to be asked for. Several registries give none.
+    /// As the registry gave it; computed when the manifest itself had to be fetched. Several registries give none. For a
+    /// reference by digest it is that digest, or absent.
     pub digest: Option<Digest>,
     /// `Content-Type` without parameters, as the registry gave it.
     pub media_type: Option<String>,
     /// Bytes.
     pub size: Option<u64>,
+    /// The id of a v1 image, which is the digest of nothing. Then the others are absent, but for the media type of an
+    /// ancestry document.
+    pub v1: Option<ImageId>,
 }
 
 /// A manifest as the registry sent it.
@@ -40,8 +44,10 @@ pub struct Fetched {
     pub bytes: Bytes,
     /// `Content-Type` without parameters, as the registry gave it.
     pub media_type: Option<String>,
-    /// `Docker-Content-Digest` as the registry gave it. Where it can be compared with the bytes it was.
+    /// `Docker-Content-Digest` as the registry gave it, verified against the bytes.
     pub digest: Option<Digest>,
+    /// The id of a v1 image, whose ancestry document ([`Ancestry`](longshore_manifest::v1::Ancestry)) this is.
+    pub v1: Option<ImageId>,
 }
 
 impl Head {
@@ -50,96 +56,63 @@ impl Head {
         let media_type = self.media_type.as_deref().map(MediaType::from_content_type);
         self.digest.is_some() || media_type.is_some_and(|found| found.is_manifest())
     }
+
+    /// Whether this can be believed of the manifest with this digest. A digest of another algorithm says nothing.
+    fn is_of(&self, asked: &Digest) -> bool {
+        match &self.digest {
+            Some(found) if found.algorithm() == asked.algorithm() => found == asked,
+            _ => self.is_of_manifest(),
+        }
+    }
 }
 
 impl Upstream {
     /// Asks whether the manifest is there and which it is: by HEAD, which pull limits do not count. HEAD answers carry
-    /// no error body, so what the origin refuses is asked again by GET; if that gives a manifest, this is a success. Of a v1
-    /// image it tells the id in the form of a digest.
+    /// no error body, so what the origin refuses is asked again by GET, and so is an answer that need not be about this
+    /// manifest; if GET gives it, this is a success.
     ///
     /// # Errors
     /// As [`manifest`](Self::manifest).
     pub async fn check(&self, reference: &Reference) -> Result<Head, Error> {
-        let mut fallback = Fallback::new(self, reference.named(), reference.digest().is_some())?;
-        while let Some(version) = fallback.next() {
-            let result = match (version, reference) {
-                (Version::V2, _) => self.check_v2(reference).await,
+        let call = move |version| async move {
+            match (version, reference) {
+                (Version::V2, _) => {
+                    let plan = self.plan(&ask(reference, Method::HEAD), reference.digest());
+                    let check = |_, contact| self.check_at(contact, reference);
+                    try_each(plan, Rules::DEFAULT, check).await
+                }
                 (Version::V1, Reference::Tagged(tagged)) => self.check_v1(tagged).await,
                 (Version::V1, Reference::Canonical(_)) => Err(self.not_supported()),
-            };
-            if let Some(end) = fallback.told(version, result) {
-                return end;
             }
-        }
-        Err(fallback.error(reference))
+        };
+        self.fallback(asked(reference), call).await
     }
 
-    async fn check_v2(&self, reference: &Reference) -> Result<Head, Error> {
-        let ask = manifest_ask(reference, Method::HEAD);
-        let mut tries = self.tries(&ask, reference.digest());
-        loop {
-            let (_, contact) = tries.next().await?;
-            let result = match self.inner.ask(contact, &ask).await {
-                Ok(response) => {
-                    let head = head(response.headers());
-                    let alone = self.inner.is_v2() || self.inner.endpoints(Version::V1).is_empty();
-                    match alone || head.is_of_manifest() {
-                        true => Ok(head),
-                        // What answers 200 to everything may be no v2 registry.
-                        false => self.check_by_get(contact, reference).await,
-                    }
-                }
-                Err(failure) if asks_for_body(&failure, contact.role) => {
-                    self.check_by_get(contact, reference).await
-                }
-                Err(failure) => Err(failure),
-            };
-            match result {
-                Ok(head) => {
-                    tries.succeeded(contact);
-                    self.inner.confirm_v2();
-                    return Ok(head);
-                }
-                Err(failure) => tries.failed(contact, failure),
+    async fn check_at(&self, contact: &Contact, reference: &Reference) -> Result<Head, Failure> {
+        let head = match self.inner.ask(contact, &ask(reference, Method::HEAD)).await {
+            Ok(response) => head(response.headers()),
+            Err(failure) if asks_for_body(&failure, contact.role) => {
+                return self.check_by_get(contact, reference).await;
             }
-        }
-    }
-
-    /// Fetches a manifest. For a digest the bytes are verified; for a tag they are compared with the digest the
-    /// registry gave, where it gave one. Of a v1 image it is the ancestry document
-    /// ([`Ancestry`](longshore_manifest::v1::Ancestry)), and `digest` is the image's id in the form of a digest.
-    ///
-    /// # Errors
-    /// All but [`Error::Config`].
-    pub async fn manifest(&self, reference: &Reference) -> Result<Fetched, Error> {
-        let mut fallback = Fallback::new(self, reference.named(), reference.digest().is_some())?;
-        while let Some(version) = fallback.next() {
-            let result = match (version, reference) {
-                (Version::V2, _) => self.manifest_v2(reference).await,
-                (Version::V1, Reference::Tagged(tagged)) => self.manifest_v1(tagged).await,
-                (Version::V1, Reference::Canonical(_)) => Err(self.not_supported()),
-            };
-            if let Some(end) = fallback.told(version, result) {
-                return end;
+            Err(failure) => return Err(failure),
+        };
+        let is_believed = match reference.digest() {
+            Some(digest) => head.is_of(&digest),
+            // What answers 200 to everything may be no v2 registry.
+            None => {
+                let alone = contact.is_v2() || self.inner.endpoints(Version::V1).is_empty();
+                alone || head.is_of_manifest()
             }
+        };
+        if !is_believed {
+            return self.check_by_get(contact, reference).await;
         }
-        Err(fallback.error(reference))
-    }
-
-    async fn manifest_v2(&self, reference: &Reference) -> Result<Fetched, Error> {
-        let ask = manifest_ask(reference, Method::GET);
-        let mut tries = self.tries(&ask, reference.digest());
-        loop {
-            let (_, contact) = tries.next().await?;
-            match self.fetch(contact, reference).await {
-                Ok(fetched) => {
-                    tries.succeeded(contact);
-                    self.inner.confirm_v2();
-                    return Ok(fetched);
-                }
-                Err(failure) => tries.failed(contact, failure),
-            }
-        }
+        contact.confirm_v2();
+        let is_asked = |found: &Digest| reference.digest().is_none_or(|asked| asked == *found);
+        Ok(Head {
+            digest: head.digest.filter(is_asked),
+            ..head
+        })
     }
 
     async fn check_by_get(
@@ -147,39 +120,53 @@ impl Upstream {
         contact: &Contact,
         reference: &Reference,
     ) -> Result<Head, Failure> {
-        let ask = manifest_ask(reference, Method::GET);
-        if let Err(wait) = contact.limits.admit(ask.ration(), Instant::now()) {
-            let error = Error::Limited {
-                endpoint: Arc::clone(contact.host()),
-                retry_after: Some(wait),
-            };
-            return Err(Failure { error, own: true });
-        }
         let Fetched {
             bytes,
             media_type,
             digest,
-        } = self.fetch(contact, reference).await?;
-        let digest =
-            digest.or_else(|| Some(reference.digest().unwrap_or_else(|| Digest::sha256(&bytes))));
+            ..
+        } = self.fetch_at(contact, reference).await?;
+        let known = reference.digest().or(digest);
         Ok(Head {
-            digest,
+            digest: Some(known.unwrap_or_else(|| Digest::sha256(&bytes))),
             media_type,
             size: Some(bytes.len() as u64),
+            v1: None,
         })
     }
 
-    async fn fetch(&self, contact: &Contact, reference: &Reference) -> Result<Fetched, Failure> {
+    /// Fetches a manifest. For a digest the bytes are verified; for a tag they are compared with the digest the
+    /// registry gave, where it gave one. Of a v1 image it is the ancestry document
+    /// ([`Ancestry`](longshore_manifest::v1::Ancestry)).
+    ///
+    /// # Errors
+    /// All but [`Error::Config`].
+    pub async fn manifest(&self, reference: &Reference) -> Result<Fetched, Error> {
+        let call = move |version| async move {
+            match (version, reference) {
+                (Version::V2, _) => {
+                    let plan = self.plan(&ask(reference, Method::GET), reference.digest());
+                    let fetch = |_, contact| self.fetch_at(contact, reference);
+                    try_each(plan, Rules::DEFAULT, fetch).await
+                }
+                (Version::V1, Reference::Tagged(tagged)) => self.manifest_v1(tagged).await,
+                (Version::V1, Reference::Canonical(_)) => Err(self.not_supported()),
+            }
+        };
+        self.fallback(asked(reference), call).await
+    }
+
+    async fn fetch_at(&self, contact: &Contact, reference: &Reference) -> Result<Fetched, Failure> {
         let inner = &self.inner;
         let own = |error| Failure { error, own: true };
-        let response = inner
-            .ask(contact, &manifest_ask(reference, Method::GET))
-            .await?;
+        let response = inner.ask(contact, &ask(reference, Method::GET)).await?;
         let Head {
             digest,
             media_type,
             size,
+            ..
         } = head(response.headers());
+        let coding = Coding::of(response.headers());
         let idle = inner.transport.timeouts.idle;
         let body = transport::body(response, contact.host(), idle, MANIFEST_BYTES_MAX);
         let bytes = body.await.map_err(own)?;
@@ -191,28 +178,41 @@ impl Upstream {
                 found: bytes.len() as u64,
             });
         }
-        if bytes.trim_ascii_start().first() != Some(&b'{') {
-            let is_page = bytes.trim_ascii_start().first() == Some(&b'<');
-            return misbehaved(if is_page { Fault::Html } else { Fault::Json });
-        }
+        let expected = reference.digest().or(digest);
+        let is_right = |bytes: &Bytes| expected.is_none_or(|digest| is_right(bytes, &digest));
+        let document = coding.document(&bytes, MANIFEST_BYTES_MAX, is_right);
+        let Some(bytes) = document else {
+            return match bytes.trim_ascii_start().first() {
+                Some(b'{') => misbehaved(Fault::Digest),
+                Some(b'<') => misbehaved(Fault::Html),
+                _ => misbehaved(Fault::Json),
+            };
+        };
         if let Err(source) = check_schema1(&bytes, media_type.as_deref()) {
             return Err(own(Error::Unusable {
                 endpoint: Arc::clone(contact.host()),
                 source: Arc::new(source),
             }));
         }
-        match reference.digest().or(digest) {
-            Some(digest) if !is_right(&bytes, &digest) => misbehaved(Fault::Digest),
-            _ => Ok(Fetched {
-                bytes,
-                media_type,
-                digest,
-            }),
-        }
+        contact.confirm_v2();
+        Ok(Fetched {
+            bytes,
+            media_type,
+            digest,
+            v1: None,
+        })
     }
 }
 
-fn manifest_ask(reference: &Reference, method: Method) -> Ask<'_> {
+fn asked(reference: &Reference) -> Asked<'_> {
+    Asked {
+        named: reference.named(),
+        by_digest: reference.digest().is_some(),
+        reference,
+    }
+}
+
+fn ask(reference: &Reference, method: Method) -> Ask<'_> {
     let object = match reference {
         Reference::Tagged(tagged) => format!("/manifests/{}", tagged.tag()),
         Reference::Canonical(canonical) => format!("/manifests/{}", canonical.digest()),
@@ -252,13 +252,13 @@ fn check_schema1(bytes: &Bytes, media_type: Option<&str>) -> Result<(), longshor
 }
 
 fn head(headers: &HeaderMap) -> Head {
-    let digest = headers
-        .get(DOCKER_CONTENT_DIGEST)
-        .and_then(|value| value.to_str().ok());
+    let values = headers.get_all(DOCKER_CONTENT_DIGEST).iter();
+    let mut digests = values.filter_map(|value| Digest::parse(value.to_str().ok()?.trim()).ok());
     Head {
-        digest: digest.and_then(|text| Digest::parse(text.trim()).ok()),
+        digest: digests.next(),
         media_type: fields::media_type(headers),
         size: fields::content_length(headers).filter(|&size| size > 0),
+        v1: None,
     }
 }
 

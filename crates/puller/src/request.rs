@@ -7,7 +7,7 @@ use std::{
 
 use http::{
     HeaderMap, HeaderValue, Method, StatusCode,
-    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, RANGE},
+    header::{ACCEPT, ACCEPT_ENCODING, RANGE},
 };
 use tokio::time::{Instant, timeout};
 
@@ -17,11 +17,12 @@ use crate::{
         challenge::Challenge,
         session::{Sent, Session, pull_scope},
     },
-    classify::{self, Meaning, Reply},
+    classify::{self, Meaning, Reply, Role},
     endpoint::Contact,
     error::{Fault, Reason},
+    health::Subject,
     http::{Failure, Followed, Request, Response},
-    limit::Ration,
+    limit::{LimitKey, RateClass},
     lookup::Version,
     upstream::Inner,
     wire::{fields::is_html, retry_after},
@@ -50,10 +51,22 @@ pub(crate) struct Refused {
 }
 
 impl Ask<'_> {
-    pub(crate) fn ration(&self) -> Ration {
+    pub(crate) fn class(&self) -> RateClass {
         match (self.kind, &self.method) {
-            (Kind::Manifest, &Method::GET) => Ration::Pull,
-            _ => Ration::Other,
+            (Kind::Manifest, &Method::HEAD) => RateClass::Check,
+            (Kind::Manifest, _) => RateClass::Manifest,
+            (Kind::Blob, _) => RateClass::Blob,
+            (Kind::Tags, _) => RateClass::Tags,
+            (Kind::Referrers, _) => RateClass::Referrers,
+            (Kind::Token | Kind::Ping, _) => RateClass::Index,
+        }
+    }
+
+    pub(crate) fn subject(&self) -> Subject {
+        Subject {
+            class: self.class(),
+            repository: self.repository.into(),
+            object: self.object.as_str().into(),
         }
     }
 
@@ -94,24 +107,28 @@ impl Ask<'_> {
 
 impl Inner {
     /// Asks one endpoint, with all the exchanges that need be. The answer is a 200 (with a range also 206 or 416) that
-    /// is neither a web page nor encoded.
+    /// is no web page.
     pub(crate) async fn ask(&self, contact: &Contact, ask: &Ask<'_>) -> Result<Response, Failure> {
         let mut session = Session::new(self, contact, ask).await;
         if session.unreadable.is_some() {
             self.observe(Event::CredentialsRejected);
         }
         for _ in 0..ROUNDS_MAX {
+            let limit = (ask.class(), session.credential());
+            admit(contact, limit, Instant::now())?;
             let sent = self.introduce(contact, &mut session).await?;
             let asked = Instant::now();
             let Followed { response, url } = self.send(contact, ask, &sent).await?;
             let own = contact.is_own(&url);
+            let limit = (ask.class(), session.credential());
+            let is_answer = ask.is_answer(response.status());
             // Whoever is behind a redirect says nothing of the endpoint; the redirect was its own answer.
-            if !own || response.status() != StatusCode::TOO_MANY_REQUESTS {
-                contact.limits.answered(ask.ration(), asked);
+            if !own || is_answer || response.status() == StatusCode::NOT_FOUND {
+                contact.limits.answered(limit, Instant::now());
             }
-            if ask.is_answer(response.status()) {
+            if is_answer {
                 if own && says_v2(response.headers()) {
-                    self.confirm_v2();
+                    contact.confirm_v2();
                 }
                 return self
                     .check(contact, response)
@@ -119,12 +136,12 @@ impl Inner {
             }
             let refused = self.refused(response, own).await;
             if own && confirms_v2(ask, &refused) {
-                self.confirm_v2();
+                contact.confirm_v2();
             }
             if self.again(contact, &mut session, &sent, &refused).await? {
                 continue;
             }
-            return Err(self.failure(contact, ask, &session, refused));
+            return Err(self.failure(contact, (limit, asked), &session, refused));
         }
         Err(Failure {
             error: self.denied(contact, &session, None, true),
@@ -153,16 +170,31 @@ impl Inner {
             return Ok(followed);
         };
         let scope = scope.unwrap_or_else(|| pull_scope(ask.repository));
-        let grant = self.token(contact, None, &realm, service, scope).await;
-        let Ok(header) = grant.outcome.result else {
-            return Ok(followed);
-        };
-        let again = Request {
-            url: followed.url,
-            authorization: Some(header),
-            ..request
-        };
-        self.exchange(contact, ask.kind, again).await
+        let mut followed = followed;
+        for _ in 0..2 {
+            let (realm, service) = (&realm, service.clone());
+            let grant = self.token(contact, None, realm, service, scope.clone());
+            let grant = grant.await;
+            let Ok(header) = &grant.outcome.result else {
+                return Ok(followed);
+            };
+            let again = Request {
+                url: followed.url,
+                authorization: Some(header.clone()),
+                ..request.clone()
+            };
+            followed = self.exchange(contact, ask.kind, again).await?;
+            let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
+            if !refused.contains(&followed.response.status()) {
+                break;
+            }
+            // A token that was held may have ended early; one that was just given will not be better.
+            self.tokens.forget(&grant);
+            if !grant.cached {
+                break;
+            }
+        }
+        Ok(followed)
     }
 
     /// [`Client::follow`](crate::http::Client::follow), observed.
@@ -173,7 +205,9 @@ impl Inner {
         request: Request<'_>,
     ) -> Result<Followed, Failure> {
         let start = Wall::now();
-        let result = self.transport.follow(contact.origin(), request).await;
+        // Boxed: there are many places that send a request.
+        let sent = Box::pin(self.transport.follow(contact.origin(), request));
+        let result = sent.await;
         let code = result
             .as_ref()
             .ok()
@@ -195,17 +229,9 @@ impl Inner {
         result
     }
 
-    /// Refuses what is success by its status only.
+    /// Refuses what is success by its status only. A `Content-Encoding` is a label: the digest decides on the bytes.
     pub(crate) fn check(&self, contact: &Contact, response: Response) -> Result<Response, Error> {
         let headers = response.headers();
-        let is_identity = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
-        if headers
-            .get_all(CONTENT_ENCODING)
-            .iter()
-            .any(|value| !value.is_empty() && !is_identity(value))
-        {
-            return Err(Error::misbehaved(contact.host(), Fault::Encoding));
-        }
         if is_html(headers) {
             return Err(Error::misbehaved(contact.host(), Fault::Html));
         }
@@ -230,7 +256,7 @@ impl Inner {
     fn failure(
         &self,
         contact: &Contact,
-        ask: &Ask<'_>,
+        (limit, asked): (LimitKey, Instant),
         session: &Session,
         refused: Refused,
     ) -> Failure {
@@ -259,12 +285,10 @@ impl Inner {
                 self.denied(contact, session, reply.detail(), unauthorized)
             }
             Meaning::Limited => {
-                let retry_after = retry_after::retry_after(&headers, SystemTime::now());
+                let retry_after = retry_after::stated_wait(&headers, SystemTime::now());
                 if own {
-                    let is_pull = ask.ration() == Ration::Pull
-                        && (reply.says_pull_limit() || headers.contains_key("ratelimit-limit"));
-                    let ration = if is_pull { Ration::Pull } else { Ration::Other };
-                    contact.limits.limited(ration, retry_after, Instant::now());
+                    let now = Instant::now();
+                    contact.limits.limited(limit, retry_after, asked, now);
                 }
                 Error::Limited {
                     endpoint: endpoint(),
@@ -282,6 +306,35 @@ impl Inner {
         };
         Failure { error, own }
     }
+}
+
+/// Whether a refusal of HEAD is to be confirmed by GET: it had no body that could explain it, and some registries
+/// refuse HEAD as such. A mirror's word is not final, so it needs no confirmation.
+pub(crate) fn asks_for_body(failure: &Failure, role: Role) -> bool {
+    match &failure.error {
+        Error::Misbehaved {
+            fault: Fault::Status(status),
+            ..
+        } => matches!(status, 400 | 405 | 501) || (role == Role::Origin && *status < 500),
+        Error::Unknown { .. } | Error::Denied { .. } => role == Role::Origin,
+        Error::Unreachable {
+            reason: Reason::Status(501),
+            ..
+        } => true,
+        _ => false,
+    }
+}
+
+/// Whether the rate limits let a request through.
+pub(crate) fn admit(contact: &Contact, limit: LimitKey, now: Instant) -> Result<(), Failure> {
+    contact.limits.admit(limit, now).map_err(|wait| Failure {
+        error: Error::Limited {
+            endpoint: Arc::clone(contact.host()),
+            retry_after: Some(wait),
+        },
+        // Nothing was asked.
+        own: false,
+    })
 }
 
 /// Whether the header of a v2 registry is there: any of its values, split at white space.

@@ -28,151 +28,126 @@ use self::{
     tags::Tags,
 };
 use crate::{
-    Error, Fetched, Head, Kind, Passed, Upstream,
+    Error, Fetched, Head, Kind, ListPage, Upstream,
+    attempt::{Rules, retry, try_each},
     classify::{self, Next},
     endpoint::Contact,
     error::Fault,
+    health::Subject,
     http::Failure,
-    limit::Ration,
+    limit::RateClass,
     list::LIST_BYTES_MAX,
     lookup::Version,
-    tries::Tries,
     wire::fields,
 };
 
-/// The tries of one call: endpoint after endpoint, each with a session.
-struct Visits<'a> {
-    upstream: &'a Upstream,
-    repository: &'a str,
-    tries: Tries<'a>,
-    /// Its session was held and was refused: once more with a new one.
-    again: Option<(usize, &'a Contact)>,
-    /// A session of this call ended in the middle of it, which may happen once.
-    renewed: bool,
-}
-
 /// A session in use.
-struct Visit<'a> {
+pub(crate) struct Visit<'a> {
     index: usize,
     contact: &'a Contact,
     session: Arc<Session>,
-    held: bool,
-}
-
-impl<'a> Visits<'a> {
-    fn new(upstream: &'a Upstream, named: &'a Named) -> Self {
-        let order = upstream.inner.endpoints(Version::V1);
-        Self {
-            upstream,
-            repository: named.path(),
-            tries: Tries::new(&upstream.inner, Ration::Other, order),
-            again: None,
-            renewed: false,
-        }
-    }
-
-    /// The next endpoint with a session. One that gives none is retried and passed over like one that fails in v2.
-    async fn next(&mut self) -> Result<Visit<'a>, Error> {
-        loop {
-            let (index, contact) = match self.again.take() {
-                Some(again) => again,
-                None => self.tries.next().await?,
-            };
-            let inner = &self.upstream.inner;
-            match inner.session_v1(index, contact, self.repository).await {
-                Ok((session, held)) => {
-                    return Ok(Visit {
-                        index,
-                        contact,
-                        session,
-                        held,
-                    });
-                }
-                Err(failure) => self.tries.failed(contact, failure),
-            }
-        }
-    }
-
-    fn succeeded(&mut self, visit: &Visit<'a>) {
-        self.tries.succeeded(visit.contact);
-    }
-
-    /// What a session could not do is not tried again, but for one that may have ended.
-    fn failed(&mut self, visit: &Visit<'a>, failure: Failure) {
-        if matches!(failure.error, Error::Denied { .. } | Error::Rejected { .. }) {
-            let sessions = &self.upstream.inner.sessions;
-            sessions.forget(visit.index, self.repository, &visit.session);
-            if visit.held || (visit.session.was_taken() && !self.renewed) {
-                self.renewed = true;
-                self.again = Some((visit.index, visit.contact));
-                return;
-            }
-        }
-        let failure = visit.session.blame(failure);
-        self.tries.gave_up(visit.contact, failure);
-    }
 }
 
 impl Upstream {
-    pub(crate) async fn check_v1(&self, tagged: &Tagged) -> Result<Head, Error> {
-        let mut visits = Visits::new(self, tagged.named());
+    /// Works in a session with one endpoint after the other until that succeeds or the error is final. One that gives no
+    /// session is retried and passed over as one that fails in v2.
+    async fn visit_each<'a, T, F>(
+        &'a self,
+        named: &Named,
+        class: RateClass,
+        object: &str,
+        work: impl Fn(Visit<'a>) -> F,
+    ) -> Result<T, Error>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let subject = Subject {
+            class,
+            repository: named.path().into(),
+            object: object.into(),
+        };
+        let plan = self.plan_of(self.inner.endpoints(Version::V1), subject);
+        let work = &work;
+        let visit = |index, contact| self.visit(index, contact, named, work);
+        try_each(plan, Rules::ONCE, visit).await
+    }
+
+    /// Works in a session with one endpoint; in a new one if the one that was held, or taken before, has ended.
+    async fn visit<'a, T, F>(
+        &'a self,
+        index: usize,
+        contact: &'a Contact,
+        named: &Named,
+        work: &impl Fn(Visit<'a>) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let repository = named.path();
+        let mut renewed = 0;
         loop {
-            let visit = visits.next().await?;
-            match self.image_id(&visit, tagged).await {
-                Ok(id) => {
-                    visits.succeeded(&visit);
-                    return Ok(Head {
-                        digest: Some(id.digest()),
-                        media_type: Some(MediaType::V1Ancestry.as_str().to_owned()),
-                        size: None,
-                    });
+            let open = || self.inner.session_v1(index, contact, repository);
+            let opened = retry(Rules::DEFAULT, contact.role, open, || true).await;
+            let (session, held) = opened.map_err(|(failure, _)| failure)?;
+            let visit = Visit {
+                index,
+                contact,
+                session: Arc::clone(&session),
+            };
+            let failure = match work(visit).await {
+                Ok(value) => return Ok(value),
+                Err(failure) => failure,
+            };
+            if matches!(failure.error, Error::Denied { .. } | Error::Rejected { .. }) {
+                self.inner.sessions.forget(index, repository, &session);
+                let may_have_ended = held || (session.was_taken() && renewed == 0);
+                if may_have_ended && renewed < RENEWALS_MAX {
+                    renewed += 1;
+                    continue;
                 }
-                Err(failure) => visits.failed(&visit, failure),
             }
+            return Err(session.blame(failure));
         }
     }
 
+    pub(crate) async fn check_v1(&self, tagged: &Tagged) -> Result<Head, Error> {
+        let find = |visit| async move { self.image_id(&visit, tagged).await };
+        let (named, tag) = (tagged.named(), tagged.tag().as_str());
+        let id = self.visit_each(named, RateClass::Check, tag, find).await?;
+        Ok(Head {
+            digest: None,
+            media_type: Some(MediaType::V1Ancestry.as_str().to_owned()),
+            size: None,
+            v1: Some(id),
+        })
+    }
+
     pub(crate) async fn manifest_v1(&self, tagged: &Tagged) -> Result<Fetched, Error> {
-        let mut visits = Visits::new(self, tagged.named());
-        loop {
-            let visit = visits.next().await?;
-            match self.ancestry(&visit, tagged).await {
-                Ok(ancestry) => {
-                    visits.succeeded(&visit);
-                    return Ok(Fetched {
-                        bytes: ancestry.encode(),
-                        media_type: Some(MediaType::V1Ancestry.as_str().to_owned()),
-                        digest: Some(ancestry.id().digest()),
-                    });
-                }
-                Err(failure) => visits.failed(&visit, failure),
-            }
-        }
+        let find = |visit| async move { self.ancestry(&visit, tagged).await };
+        let (named, tag) = (tagged.named(), tagged.tag().as_str());
+        let found = self.visit_each(named, RateClass::Manifest, tag, find);
+        let ancestry = found.await?;
+        Ok(Fetched {
+            bytes: ancestry.encode(),
+            media_type: Some(MediaType::V1Ancestry.as_str().to_owned()),
+            digest: None,
+            v1: Some(ancestry.id().clone()),
+        })
     }
 
     pub(crate) async fn tags_v1(
         &self,
         named: &Named,
         query: Option<&str>,
-    ) -> Result<Passed, Error> {
+    ) -> Result<ListPage, Error> {
         let path = format!("repositories/{}/tags", named.path());
-        let mut visits = Visits::new(self, named);
-        loop {
-            let visit = visits.next().await?;
-            let result = self
-                .of_list(&visit, &path, Kind::Tags, LIST_BYTES_MAX)
-                .await;
-            let tags = result.and_then(|body| {
-                serde_json::from_slice::<Tags>(&body).map_err(|_| not_json(visit.contact))
-            });
-            match tags {
-                Ok(tags) => {
-                    visits.succeeded(&visit);
-                    return Ok(tags.page(named.path(), query));
-                }
-                Err(failure) => visits.failed(&visit, failure),
-            }
-        }
+        let path = path.as_str();
+        let tags = self.visit_each(named, RateClass::Tags, "tags", |visit| async move {
+            let found = self.of_list(&visit, path, Kind::Tags, LIST_BYTES_MAX);
+            let body = found.await?;
+            serde_json::from_slice::<Tags>(&body).map_err(|_| not_json(visit.contact))
+        });
+        Ok(tags.await?.page(named.path(), query))
     }
 
     /// What a tag stands for.
@@ -287,7 +262,9 @@ impl Upstream {
         id: &ImageId,
     ) -> Result<Bytes, Failure> {
         let Some(contact) = self.inner.contacts.get(index) else {
-            return Err(own(Error::config("endpoints", "none")));
+            return Err(own(Error::NoEndpoints {
+                reference: id.as_str().into(),
+            }));
         };
         let get = Get::new(endpoint, &format!("images/{id}/json"), Kind::Manifest);
         let (headers, v1_json) = self.inner.image_v1(contact, session, &get).await?;
@@ -367,6 +344,8 @@ fn not_json(contact: &Contact) -> Failure {
 
 const SIZE: &str = "x-docker-size";
 const CHECKSUM: &str = "x-docker-checksum-payload";
+/// New sessions for one piece of work.
+const RENEWALS_MAX: u32 = 3;
 /// JSON documents that are asked for at once.
 const IMAGES_AT_ONCE: usize = 8;
 /// The largest tag or ancestry that is taken; bytes. An ancestry of as many ids as are taken has less than 80 KiB.

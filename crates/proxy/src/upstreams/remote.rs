@@ -20,7 +20,9 @@ impl Remote for Upstream {
     ) -> BoxFuture<'a, Result<Check, Refusal>> {
         async move {
             let puller = self.puller(reference.named()).await.map_err(unusable)?;
-            let found = puller.check(reference).await.map_err(refusal)?.digest;
+            let head = puller.check(reference).await.map_err(refusal)?;
+            // What stands for a v1 image in the records is its id in the form of a digest.
+            let found = head.digest.or_else(|| head.v1.map(|id| id.digest()));
             Ok(compare(reference, known, found))
         }
         .boxed()
@@ -37,7 +39,7 @@ impl Remote for Upstream {
             Ok(Fetched {
                 bytes: fetched.bytes,
                 media_type: fetched.media_type,
-                digest: fetched.digest,
+                digest: fetched.digest.or_else(|| fetched.v1.map(|id| id.digest())),
             })
         }
         .boxed()
@@ -160,11 +162,12 @@ pub(crate) fn refusal(error: Pulled) -> Refusal {
             retry_after: *retry_after,
             cause: Arc::new(error),
         },
-        Pulled::Unreachable { .. } | Pulled::Config { .. } | Pulled::NoEndpoints { .. } => {
-            Refusal::Unreachable {
-                cause: Arc::new(error),
-            }
-        }
+        Pulled::Unreachable { .. }
+        | Pulled::Config { .. }
+        | Pulled::OtherRegistry { .. }
+        | Pulled::NoEndpoints { .. } => Refusal::Unreachable {
+            cause: Arc::new(error),
+        },
         Pulled::TimedOut { .. } => Refusal::TimedOut {
             cause: Arc::new(error),
         },

@@ -3,7 +3,8 @@
 use std::{
     fmt, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    pin::Pin,
+    sync::{Arc, Mutex},
     time::SystemTime,
 };
 
@@ -14,6 +15,7 @@ use longshore_reference::Digest;
 use crate::{
     Source,
     auth::keyring::{Keyring, Sought},
+    sync::lock,
 };
 
 /// How we introduce ourselves to an upstream. `Debug` never prints a secret.
@@ -35,7 +37,40 @@ pub enum Credentials {
     Identity(Secret),
     /// Whatever a keyring has for the registry, of any of the kinds above; nothing, if it has nothing.
     Keyring(Keyring),
+    /// Whatever the caller's own code has for the registry.
+    Keychain(Arc<dyn Keychain>),
 }
+
+/// Credentials of the caller's own, such as a cloud's SDK has. Asked before every request, so it has to remember what
+/// takes long.
+///
+/// ```
+/// use longshore_puller::{Credentials, Keychain, Lookup, Secret};
+///
+/// #[derive(Debug)]
+/// struct Mine;
+///
+/// impl Keychain for Mine {
+///     fn find(&self, registry: &str, _repository: &str) -> Lookup<'_> {
+///         let found = (registry == "registry.corp.example").then(|| Credentials::Basic {
+///             username: "puller".to_owned(),
+///             password: Secret::value("secret"),
+///         });
+///         Box::pin(async move { Ok(found) })
+///     }
+/// }
+/// # let _ = Credentials::Keychain(std::sync::Arc::new(Mine));
+/// ```
+pub trait Keychain: fmt::Debug + Send + Sync {
+    /// The credentials for a repository of a registry: a host with an optional port, as its endpoint has them. `None`
+    /// for the anonymous client.
+    fn find(&self, registry: &str, repository: &str) -> Lookup<'_>;
+}
+
+/// What a [`Keychain`] finds. With an error the registry is asked anonymously, and a refusal is
+/// [`Error::Rejected`](crate::Error::Rejected) with that error as its source.
+pub type Lookup<'a> =
+    Pin<Box<dyn Future<Output = Result<Option<Credentials>, Source>> + Send + 'a>>;
 
 /// A value that must not be seen, given directly or kept in a file.
 #[derive(Clone)]
@@ -106,7 +141,7 @@ impl Secret {
 async fn read_file(path: &Path, seen: &Mutex<Option<Seen>>) -> Result<Arc<str>, io::Error> {
     let meta = tokio::fs::metadata(path).await?;
     let (modified, len) = (meta.modified().ok(), meta.len());
-    if let Some(seen) = &*seen.lock().unwrap_or_else(PoisonError::into_inner)
+    if let Some(seen) = &*lock(seen)
         && seen.modified == modified
         && seen.len == len
         && modified.is_some()
@@ -118,7 +153,7 @@ async fn read_file(path: &Path, seen: &Mutex<Option<Seen>>) -> Result<Arc<str>, 
     }
     let text = tokio::fs::read_to_string(path).await?;
     let value: Arc<str> = text.trim_end_matches(['\r', '\n']).into();
-    *seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Seen {
+    *lock(seen) = Some(Seen {
         modified,
         len,
         value: Arc::clone(&value),
@@ -152,6 +187,13 @@ impl Credentials {
                 // Boxed: every request has room for it, and few need it.
                 let found = Box::pin(keyring.login(sought, run)).await;
                 return found.map_err(|trouble| trouble as Source);
+            }
+            Self::Keychain(keychain) => {
+                let found = keychain.find(sought.endpoint, sought.repository).await?;
+                return match found {
+                    Some(credentials) => Box::pin(credentials.login(sought, stale)).await,
+                    None => Ok(None),
+                };
             }
         };
         let secret = secret.read().await.map_err(source)?;

@@ -143,7 +143,12 @@ impl Inner {
             .await
             .map_err(|f| now(f.error))?;
         let anonymous = login.is_some() && !transport::same_origin(&followed.url, realm);
-        let read = self.read_token(contact, followed.response, login.is_some() && !anonymous);
+        let read = self.read_token(
+            contact,
+            followed.response,
+            key,
+            login.is_some() && !anonymous,
+        );
         let mut answer = read.await?;
         if anonymous {
             tracing::warn!(
@@ -180,7 +185,7 @@ impl Inner {
             transport::drain(response, self.transport.timeouts.headers).await;
             return Ok(None);
         }
-        let answer = self.read_token(contact, response, true).await?;
+        let answer = self.read_token(contact, response, key, true).await?;
         if let Some(refresh) = &answer.refresh {
             self.tokens.keep_refresh(key, Arc::clone(refresh));
         }
@@ -191,6 +196,7 @@ impl Inner {
         &self,
         contact: &Contact,
         response: Response,
+        key: &Key,
         with_credentials: bool,
     ) -> Result<Answer, NoToken> {
         let host = contact.host();
@@ -206,12 +212,13 @@ impl Inner {
             401 if with_credentials => Err((Refusal::Refused, REFUSED_FOR)),
             401 | 403 => Err((Refusal::Refused, Duration::ZERO)),
             429 => {
-                let retry_after = retry_after::retry_after(response.headers(), SystemTime::now());
+                let retry_after = retry_after::stated_wait(response.headers(), SystemTime::now());
                 let error = Error::Limited {
                     endpoint: Arc::clone(host),
                     retry_after,
                 };
-                Err((Refusal::Failed(error), retry_after.unwrap_or(REFUSED_FOR)))
+                let wait = retry_after.unwrap_or_else(|| self.tokens.backoff(key, Instant::now()));
+                Err((Refusal::Failed(error), wait))
             }
             status @ (408 | 500..=599) => {
                 let reason = Reason::Status(status);

@@ -3,6 +3,7 @@
 use std::{mem, sync::Arc};
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header::ACCEPT_ENCODING};
+use longshore_reference::Digest;
 use tokio::time::Instant;
 
 use crate::{
@@ -76,6 +77,11 @@ impl Session {
         session.rejected = session.unreadable.is_some() || known_bad;
         session.login = login.filter(|_| !known_bad);
         session
+    }
+
+    /// Which credentials are in use.
+    pub(crate) fn credential(&self) -> Option<Digest> {
+        self.login.as_ref().map(|login| login.id)
     }
 
     /// Takes over a challenge of this endpoint; whether it asks for something else than before.

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -12,7 +12,7 @@ use longshore_reference::Digest;
 use serde::Deserialize;
 use tokio::{sync::OnceCell, time::Instant};
 
-use crate::Error;
+use crate::{Error, sync::lock};
 
 /// What a token is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -66,6 +66,8 @@ pub(crate) struct Tokens {
     cells: Mutex<HashMap<Key, Cell>>,
     /// Refresh tokens that token endpoints gave, each for those credentials at that endpoint. They live here only.
     refresh: Mutex<HashMap<Key, Arc<str>>>,
+    /// How long exchanges wait that were answered with 429, and until when.
+    backoffs: Mutex<HashMap<Key, (Duration, Instant)>>,
 }
 
 /// What a token endpoint gave.
@@ -94,6 +96,9 @@ impl Tokens {
             })
             .await
             .clone();
+        if asked && outcome.result.is_ok() {
+            lock(&self.backoffs).remove(&key);
+        }
         Grant {
             outcome,
             cached: !asked,
@@ -135,6 +140,21 @@ impl Tokens {
         }
     }
 
+    /// How long to wait after a 429 that stated no time: 1 s, and twice as long each time, to a minute, until a token
+    /// comes or it is long past.
+    pub(crate) fn backoff(&self, key: &Key, now: Instant) -> Duration {
+        let mut backoffs = lock(&self.backoffs);
+        if backoffs.len() >= TOKENS_MAX {
+            backoffs.clear();
+        }
+        let held = backoffs
+            .get(key)
+            .filter(|(_, until)| now < *until + BACKOFF_MAX);
+        let wait = held.map_or(BACKOFF_MIN, |(wait, _)| (*wait * 2).min(BACKOFF_MAX));
+        backoffs.insert(key.clone(), (wait, now + wait));
+        wait
+    }
+
     fn cell(&self, key: &Key) -> Cell {
         let now = Instant::now();
         let mut cells = self.lock();
@@ -158,11 +178,11 @@ impl Tokens {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Key, Cell>> {
-        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.cells)
     }
 
     fn lock_refresh(&self) -> MutexGuard<'_, HashMap<Key, Arc<str>>> {
-        self.refresh.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.refresh)
     }
 }
 
@@ -223,6 +243,8 @@ pub(crate) fn scopes(text: &str) -> String {
 /// What a missing or shorter `expires_in` means (distribution's token specification).
 const LIFE_SECS_MIN: f64 = 60.0;
 const LIFE_SECS_MAX: f64 = 86_400.0;
+const BACKOFF_MIN: Duration = Duration::from_secs(1);
+const BACKOFF_MAX: Duration = Duration::from_secs(60);
 const MARGIN_MAX: Duration = Duration::from_secs(30);
 /// Scopes are repositories: this many tokens of a few KiB at most.
 const TOKENS_MAX: usize = 4096;

@@ -16,15 +16,15 @@ use url::Url;
 use super::session::Session;
 use crate::{
     Error, Event, Kind,
+    attempt::{Rules, retry},
     auth::session::without_echo,
-    classify::{self, Meaning, Next, TRIES_MAX},
+    classify::{self, Meaning, Next},
     endpoint::Contact,
     error::{Fault, Reason},
     http::{self as transport, Failure, Followed, Request, Response},
-    limit::Ration,
+    limit::RateClass,
     lookup::Version,
-    request::Refused,
-    tries,
+    request::{self, Refused},
     upstream::Inner,
     wire::retry_after,
 };
@@ -53,6 +53,16 @@ impl Get {
         }
     }
 
+    fn class(&self) -> RateClass {
+        match self.kind {
+            Kind::Manifest => RateClass::Manifest,
+            Kind::Blob => RateClass::Blob,
+            Kind::Tags => RateClass::Tags,
+            Kind::Referrers => RateClass::Referrers,
+            Kind::Token | Kind::Ping => RateClass::Index,
+        }
+    }
+
     fn request(&self, authorization: Option<HeaderValue>) -> Request<'_> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
@@ -75,7 +85,7 @@ impl Get {
 
 impl Inner {
     /// Asks `contact`, or an endpoint it named, which then may not lead inside unless `contact` is there itself. The
-    /// answer is a 200 (with a range also 206 or 416) that is neither a web page nor encoded.
+    /// answer is a 200 (with a range also 206 or 416) that is no web page.
     pub(crate) async fn ask_v1(
         &self,
         contact: &Contact,
@@ -85,6 +95,8 @@ impl Inner {
         let sent = session.authorization(contact, get, &self.realms);
         let mut request = get.request(sent.clone());
         request.cookies = Some(session.cookies());
+        let limit = (get.class(), None);
+        request::admit(contact, limit, Instant::now())?;
         let asked = Instant::now();
         let Followed { response, url } = self.exchange(contact, get.kind, request).await?;
         if transport::same_origin(&url, &get.url) {
@@ -92,8 +104,8 @@ impl Inner {
         }
         let own = contact.is_own(&url);
         let status = response.status();
-        if own && status != StatusCode::TOO_MANY_REQUESTS {
-            contact.limits.answered(Ration::Other, asked);
+        if own && (status.is_success() || status == StatusCode::NOT_FOUND) {
+            contact.limits.answered(limit, Instant::now());
         }
         let partial = [
             StatusCode::PARTIAL_CONTENT,
@@ -105,6 +117,11 @@ impl Inner {
                 .map_err(|error| Failure { error, own });
         }
         let refused = self.refused(response, own).await;
+        if own && is_limited(&refused) {
+            let wait = retry_after::stated_wait(&refused.headers, SystemTime::now());
+            let limits = &contact.limits;
+            limits.limited(limit, wait, asked, Instant::now());
+        }
         Err(Failure {
             error: refusal(contact, &refused, sent.as_ref()),
             own,
@@ -119,45 +136,21 @@ impl Inner {
         get: &Get,
         limit: u64,
     ) -> Result<(HeaderMap, Bytes), Failure> {
-        let mut failed = 0;
-        loop {
-            match self.document_once(contact, session, get, limit).await {
-                Err(failure) if classify::next(&failure.error, contact.role) == Next::Retry => {
-                    failed += 1;
-                    if failed >= TRIES_MAX {
-                        return Err(failure);
-                    }
-                    tokio::time::sleep(tries::pause(failed)).await;
-                }
-                result => return result,
-            }
-        }
+        let once = || self.document_once(contact, session, get, limit);
+        let result = retry(Rules::DEFAULT, contact.role, once, || true).await;
+        result.map_err(|(failure, _)| failure)
     }
 
-    /// The JSON of an image: tried more often, and with longer pauses.
+    /// The JSON of an image.
     pub(crate) async fn image_v1(
         &self,
         contact: &Contact,
         session: &Session,
         get: &Get,
     ) -> Result<(HeaderMap, Bytes), Failure> {
-        let mut failed = 0;
-        loop {
-            match self
-                .document_once(contact, session, get, IMAGE_BYTES_MAX)
-                .await
-            {
-                Err(failure) if classify::asks_image_again(&failure.error) => {
-                    failed += 1;
-                    if failed >= IMAGE_TRIES_MAX {
-                        return Err(failure);
-                    }
-                    tracing::debug!(upstream = %self.name, endpoint = %contact.host(), error = %failure.error, "asking for an image again");
-                    tokio::time::sleep(IMAGE_PAUSE * failed).await;
-                }
-                result => return result,
-            }
-        }
+        let once = || self.document_once(contact, session, get, IMAGE_BYTES_MAX);
+        let result = retry(IMAGE_RULES, contact.role, once, || true).await;
+        result.map_err(|(failure, _)| failure)
     }
 
     /// The answer to a ping, whatever it is; too much of it is as good as nothing.
@@ -200,6 +193,10 @@ impl Inner {
     }
 }
 
+fn is_limited(refused: &Refused) -> bool {
+    classify::meaning_v1(refused.status, &refused.reply) == Meaning::Limited
+}
+
 fn is_basic(authorization: &HeaderValue) -> bool {
     authorization.as_bytes().starts_with(b"Basic ")
 }
@@ -209,7 +206,7 @@ fn refusal(contact: &Contact, refused: &Refused, sent: Option<&HeaderValue>) -> 
         status,
         headers,
         reply,
-        own,
+        ..
     } = refused;
     let endpoint = Arc::clone(contact.host());
     match classify::meaning_v1(*status, reply) {
@@ -232,17 +229,10 @@ fn refusal(contact: &Contact, refused: &Refused, sent: Option<&HeaderValue>) -> 
                 .map(|detail| without_echo(detail.to_string(), sent).into()),
             unauthorized: *status == StatusCode::UNAUTHORIZED,
         },
-        Meaning::Limited => {
-            let retry_after = retry_after::retry_after(headers, SystemTime::now());
-            if *own {
-                let now = Instant::now();
-                contact.limits.limited(Ration::Other, retry_after, now);
-            }
-            Error::Limited {
-                endpoint,
-                retry_after,
-            }
-        }
+        Meaning::Limited => Error::Limited {
+            endpoint,
+            retry_after: retry_after::stated_wait(headers, SystemTime::now()),
+        },
         Meaning::Unreachable => Error::Unreachable {
             endpoint,
             reason: Reason::Status(status.as_u16()),
@@ -255,5 +245,12 @@ fn refusal(contact: &Contact, refused: &Refused, sent: Option<&HeaderValue>) -> 
 /// The largest JSON of one image that is taken; bytes.
 const IMAGE_BYTES_MAX: u64 = 1 << 20;
 const PING_BYTES_MAX: u64 = 64 << 10;
-const IMAGE_TRIES_MAX: u32 = 5;
-const IMAGE_PAUSE: Duration = Duration::from_millis(500);
+/// The JSON of an image is tried more often, and with longer pauses.
+const IMAGE_RULES: Rules = Rules {
+    tries: 5,
+    next: |error, _| match classify::asks_image_again(error) {
+        true => Next::Retry,
+        false => Next::Endpoint,
+    },
+    pause: |failed| Duration::from_millis(500) * failed,
+};

@@ -1,39 +1,55 @@
 //! Where a [`Download`](crate::Download) of a v1 layer comes from.
 
-use std::sync::Arc;
-
 use http::{HeaderMap, StatusCode, header::ACCEPT_RANGES};
 use longshore_manifest::v1::ImageId;
 use longshore_reference::{Digest, Hasher, Named};
 use url::Url;
 
-use super::{Visit, Visits, ask::Get, checksum, own, session::Session};
+use super::{RENEWALS_MAX, Visit, ask::Get, checksum, own, session::Session};
 use crate::{
     Download, Error, Kind, Upstream,
-    classify::{self, Next, TRIES_MAX},
+    attempt::{Rules, retry},
+    download::{Opening, Part, Parts, Span},
     endpoint::Contact,
     error::Fault,
     http::{Failure, Response},
-    tries,
+    limit::RateClass,
+    lookup::Version,
 };
 
-/// The layer of an image. A registry that gave the first bytes gives the others too: it is not gone on elsewhere, where
+/// The layer of an image. A registry that gave the first bytes gives the others too: it is not resumed elsewhere, where
 /// the same id may stand for other bytes.
 #[derive(Debug)]
-pub(crate) struct Layer {
+struct Layer {
+    upstream: Upstream,
     named: Named,
     id: ImageId,
-    /// Which endpoint gave the first bytes, and who named it.
-    from: Option<(usize, Url)>,
-    takes_ranges: bool,
-    /// What the image's JSON says; bytes.
-    pub(crate) size: Option<u64>,
+    /// Who gave the first bytes.
+    from: Option<From>,
     /// Has seen the image's JSON and all bytes so far.
     payload: Option<(Hasher, Digest)>,
 }
 
+/// Where the first bytes of a layer came from.
+#[derive(Debug, Clone)]
+struct From {
+    index: usize,
+    /// The endpoint that the index named.
+    endpoint: Url,
+    takes_ranges: bool,
+    /// What the image's JSON says; bytes.
+    size: Option<u64>,
+}
+
+/// The first answer.
+struct First {
+    from: From,
+    part: Part,
+    payload: Option<(Hasher, Digest)>,
+}
+
 impl Upstream {
-    /// Opens the layer of a v1 image at `offset` (bytes from its start). Cuts are mended where the registry takes
+    /// Opens the layer of a v1 image at `offset` (bytes from its start). Cuts are resumed where the registry takes
     /// ranges and the size is known: `size` (bytes), else as the registry says. A checksum the registry states for the
     /// image is compared by a download that began at 0; Docker never did.
     ///
@@ -46,162 +62,169 @@ impl Upstream {
         offset: u64,
         size: Option<u64>,
     ) -> Result<Download, Error> {
+        self.admit_name(named)?;
         let layer = Layer {
+            upstream: self.clone(),
             named: named.clone(),
             id: id.clone(),
             from: None,
-            takes_ranges: false,
-            size: None,
             payload: None,
         };
-        Download::open_layer(self.clone(), layer, offset, size).await
+        let span = Span {
+            at: offset,
+            end: None,
+            size,
+        };
+        Download::open(self, Box::new(layer), span).await
+    }
+}
+
+impl Parts for Layer {
+    fn open(&mut self, span: Span, _resumes: u32) -> Opening<'_> {
+        Box::pin(async move {
+            let mut part = match &self.from {
+                Some(from) => self.reopen(from, span).await?,
+                None => {
+                    let opened = self.open_first(span).await;
+                    // The deadline of a call is for its headers.
+                    self.upstream = self.upstream.without_deadline();
+                    let First {
+                        from,
+                        part,
+                        payload,
+                    } = opened?;
+                    (self.from, self.payload) = (Some(from), payload);
+                    part
+                }
+            };
+            let stated = self.from.as_ref().and_then(|from| from.size);
+            // The length of the answer is surer.
+            part.size = part.size.or(stated);
+            Ok(part)
+        })
+    }
+
+    /// Whether bytes after the first can be asked for.
+    fn can_resume(&self, span: Span) -> bool {
+        let takes_ranges = self.from.as_ref().is_some_and(|from| from.takes_ranges);
+        span.at == 0 || (takes_ranges && span.size.is_some())
+    }
+
+    fn watch(&mut self, bytes: &[u8]) {
+        if let Some((hasher, _)) = &mut self.payload {
+            hasher.update(bytes);
+        }
+    }
+
+    fn is_right(&mut self) -> bool {
+        match self.payload.take() {
+            Some((hasher, digest)) => hasher.finish() == digest,
+            None => true,
+        }
     }
 }
 
 impl Layer {
-    /// Whether bytes after the first can be asked for.
-    pub(crate) fn can_resume(&self) -> bool {
-        self.takes_ranges
-    }
-
-    /// The answer with the bytes from `at`, and who gave it.
-    pub(crate) async fn connect(
-        &mut self,
-        upstream: &Upstream,
-        at: u64,
-    ) -> Result<(Response, Arc<str>), Error> {
-        match self.from.clone() {
-            Some((index, url)) => self.reconnect(upstream, index, &url, at).await,
-            None => self.connect_first(upstream, at).await,
-        }
-    }
-
-    async fn connect_first(
-        &mut self,
-        upstream: &Upstream,
-        at: u64,
-    ) -> Result<(Response, Arc<str>), Error> {
-        let named = self.named.clone();
-        if upstream
-            .inner
-            .endpoints(crate::lookup::Version::V1)
-            .is_empty()
-        {
+    async fn open_first(&self, span: Span) -> Result<First, Error> {
+        let upstream = &self.upstream;
+        if upstream.inner.endpoints(Version::V1).is_empty() {
             return Err(Error::NoEndpoints {
-                reference: named.to_string().into(),
+                reference: self.named.to_string().into(),
             });
         }
-        let mut visits = Visits::new(upstream, &named);
-        loop {
-            let visit = visits.next().await?;
-            match self.visit(upstream, &visit, at).await {
-                Ok(response) => {
-                    visits.succeeded(&visit);
-                    return Ok((response, Arc::clone(visit.contact.host())));
-                }
-                Err(failure) => visits.failed(&visit, failure),
-            }
-        }
+        let ask = |visit| async move { self.visit(&visit, span).await };
+        upstream
+            .visit_each(&self.named, RateClass::Blob, self.id.as_str(), ask)
+            .await
     }
 
     /// Asks the endpoints the index named, one after the other.
-    async fn visit(
-        &mut self,
-        upstream: &Upstream,
-        visit: &Visit<'_>,
-        at: u64,
-    ) -> Result<Response, Failure> {
+    async fn visit(&self, visit: &Visit<'_>, span: Span) -> Result<First, Failure> {
         let mut last = None;
         for endpoint in &visit.session.endpoints {
-            let mut failed = 0;
-            loop {
-                match self.ask_first(upstream, visit, endpoint, at).await {
-                    Ok(response) => {
-                        self.from = Some((visit.index, endpoint.clone()));
-                        return Ok(response);
-                    }
-                    Err(failure) => {
-                        let next = classify::next(&failure.error, visit.contact.role);
-                        last = Some(failure);
-                        failed += 1;
-                        if next != Next::Retry || failed >= TRIES_MAX {
-                            break;
-                        }
-                    }
-                }
-                tokio::time::sleep(tries::pause(failed)).await;
+            let once = || self.ask_first(visit, endpoint, span);
+            match retry(Rules::DEFAULT, visit.contact.role, once, || true).await {
+                Ok(first) => return Ok(first),
+                Err((failure, _)) => last = Some(failure),
             }
         }
-        Err(last.unwrap_or_else(|| own(Error::config("endpoints", "none"))))
+        Err(last.unwrap_or_else(|| {
+            own(Error::NoEndpoints {
+                reference: self.named.to_string().into(),
+            })
+        }))
     }
 
     async fn ask_first(
-        &mut self,
-        upstream: &Upstream,
+        &self,
         visit: &Visit<'_>,
         endpoint: &Url,
-        at: u64,
-    ) -> Result<Response, Failure> {
+        span: Span,
+    ) -> Result<First, Failure> {
         let (contact, session) = (visit.contact, &visit.session);
         if session.facts(&self.id).is_none() {
-            upstream
+            self.upstream
                 .image(visit.index, session, endpoint, &self.id)
                 .await?;
         }
         let facts = session.facts(&self.id);
-        let response = self.ask(upstream, contact, session, endpoint, at).await?;
-        self.takes_ranges = takes_ranges(response.headers());
-        let Some(facts) = facts else {
-            return Ok(response);
-        };
+        let response = self.ask(contact, session, endpoint, span.at).await?;
         let stated = checksum(response.headers())
             .map_err(|name| own(Error::misbehaved(contact.host(), Fault::Header(name))))?;
-        self.size = facts.size;
-        self.payload = facts
-            .checksum
-            .or(stated)
-            .filter(|_| at == 0)
-            .map(|digest| (facts.hasher, digest));
-        Ok(response)
+        let from = From {
+            index: visit.index,
+            endpoint: endpoint.clone(),
+            takes_ranges: takes_ranges(response.headers()),
+            size: facts.as_ref().and_then(|facts| facts.size),
+        };
+        let payload = facts.filter(|_| span.at == 0).and_then(|facts| {
+            let digest = facts.checksum.or(stated)?;
+            Some((facts.hasher, digest))
+        });
+        let part = span.accept(contact.host(), response, true)?;
+        Ok(First {
+            from,
+            part,
+            payload,
+        })
     }
 
     /// Asks for the rest where the first bytes came from. Only a part is right: everything again would follow the
     /// bytes that are there already.
-    async fn reconnect(
-        &self,
-        upstream: &Upstream,
-        index: usize,
-        endpoint: &Url,
-        at: u64,
-    ) -> Result<(Response, Arc<str>), Error> {
-        let inner = &upstream.inner;
-        let Some(contact) = inner.contacts.get(index) else {
-            return Err(Error::config("endpoints", "none"));
+    async fn reopen(&self, from: &From, span: Span) -> Result<Part, Error> {
+        let inner = &self.upstream.inner;
+        let Some(contact) = inner.contacts.get(from.index) else {
+            return Err(Error::NoEndpoints {
+                reference: self.named.to_string().into(),
+            });
         };
         let repository = self.named.path();
+        let mut renewed = 0;
         let response = loop {
-            let found = inner.session_v1(index, contact, repository).await;
+            let found = inner.session_v1(from.index, contact, repository).await;
             let (session, held) = found.map_err(|failure| failure.error)?;
-            let failure = match self.ask(upstream, contact, &session, endpoint, at).await {
+            let asked = self.ask(contact, &session, &from.endpoint, span.at);
+            let failure = match asked.await {
                 Ok(response) => break response,
                 Err(failure) => failure,
             };
             let ended = matches!(failure.error, Error::Denied { .. } | Error::Rejected { .. });
-            if !ended || !held {
+            if !ended || !held || renewed >= RENEWALS_MAX {
                 return Err(session.blame(failure).error);
             }
-            inner.sessions.forget(index, repository, &session);
+            renewed += 1;
+            inner.sessions.forget(from.index, repository, &session);
         };
-        if at > 0 && response.status() == StatusCode::OK {
+        if span.at > 0 && response.status() == StatusCode::OK {
             let fault = Fault::Header("content-range");
             return Err(Error::misbehaved(contact.host(), fault));
         }
-        Ok((response, Arc::clone(contact.host())))
+        let part = span.accept(contact.host(), response, true);
+        part.map_err(|failure| failure.error)
     }
 
     async fn ask(
         &self,
-        upstream: &Upstream,
         contact: &Contact,
         session: &Session,
         endpoint: &Url,
@@ -210,26 +233,12 @@ impl Layer {
         let path = format!("images/{}/layer", self.id);
         let mut get = Get::new(endpoint, &path, Kind::Blob);
         get.from = (at > 0).then_some(at);
-        upstream.inner.ask_v1(contact, session, &get).await
-    }
-
-    /// Bytes were handed out.
-    pub(crate) fn watch(&mut self, bytes: &[u8]) {
-        if let Some((hasher, _)) = &mut self.payload {
-            hasher.update(bytes);
-        }
-    }
-
-    /// Whether all bytes together are what the registry said they are, as far as it said so.
-    pub(crate) fn is_right(&mut self) -> bool {
-        match self.payload.take() {
-            Some((hasher, digest)) => hasher.finish() == digest,
-            None => true,
-        }
+        self.upstream.inner.ask_v1(contact, session, &get).await
     }
 }
 
 fn takes_ranges(headers: &HeaderMap) -> bool {
-    let value = headers.get(ACCEPT_RANGES);
-    value.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"bytes"))
+    let lines = headers.get_all(ACCEPT_RANGES).iter();
+    let mut values = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
+    values.any(|value| value.trim_ascii().eq_ignore_ascii_case(b"bytes"))
 }

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -29,6 +29,7 @@ use crate::{
     http::{Failure, cookies::Cookies, same_origin},
     list::LIST_BYTES_MAX,
     lookup,
+    sync::lock,
     upstream::Inner,
 };
 
@@ -103,10 +104,7 @@ impl Session {
         {
             return Some(login.clone());
         }
-        self.token
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        lock(&self.token).clone()
     }
 
     pub(crate) fn cookies(&self) -> &Mutex<Cookies> {
@@ -116,12 +114,12 @@ impl Session {
     /// Keeps the token that came with a response of the host that was asked.
     pub(crate) fn learn(&self, headers: &HeaderMap) {
         if let Some(token) = token(headers) {
-            *self.token.lock().unwrap_or_else(PoisonError::into_inner) = Some(token);
+            *lock(&self.token) = Some(token);
         }
     }
 
     pub(crate) fn facts(&self, id: &ImageId) -> Option<Facts> {
-        let facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        let facts = lock(&self.facts);
         facts.get(id).cloned()
     }
 
@@ -142,7 +140,7 @@ impl Session {
     }
 
     pub(crate) fn keep_facts(&self, id: &ImageId, new: Facts) {
-        let mut facts = self.facts.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut facts = lock(&self.facts);
         if facts.len() >= FACTS_MAX {
             facts.clear();
         }

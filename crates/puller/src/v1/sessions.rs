@@ -2,14 +2,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use tokio::{sync::OnceCell, time::Instant};
 
 use super::session::Session;
-use crate::http::Failure;
+use crate::{http::Failure, sync::lock};
 
 /// The sessions of an upstream, each for a few minutes, each opened once however many want it.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ impl Sessions {
     fn slot(&self, index: usize, repository: &str) -> Slot {
         let now = Instant::now();
         let good = |slot: &Slot| slot.get().is_none_or(|opened| now < opened.until);
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = lock(&self.slots);
         let key = (index, repository.to_owned());
         if let Some(slot) = slots.get(&key).filter(|slot| good(slot)) {
             return Arc::clone(slot);
@@ -74,7 +74,7 @@ impl Sessions {
             let opened = slot.get().and_then(|opened| opened.result.as_ref().ok());
             opened.is_some_and(|opened| Arc::ptr_eq(opened, session))
         };
-        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = lock(&self.slots);
         let key = (index, repository.to_owned());
         if slots.get(&key).is_some_and(is_it) {
             slots.remove(&key);

@@ -6,7 +6,7 @@ use http::HeaderMap;
 use serde::Deserialize;
 use url::form_urlencoded;
 
-use crate::Passed;
+use crate::ListPage;
 
 /// What a v1 registry answers: a map from tags to ids, or what Docker Hub made of it.
 #[derive(Debug, Deserialize)]
@@ -23,7 +23,7 @@ pub(super) struct Item {
 
 impl Tags {
     /// The page that a query of v2 asks for: at most `n` tags after `last`. A number that is none is left out of account.
-    pub(super) fn page(self, repository: &str, query: Option<&str>) -> Passed {
+    pub(super) fn page(self, repository: &str, query: Option<&str>) -> ListPage {
         let mut tags: BTreeSet<String> = match self {
             Self::Map(map) => map.into_keys().collect(),
             Self::List(list) => list.into_iter().map(|item| item.name).collect(),
@@ -47,16 +47,13 @@ impl Tags {
             let mut query = form_urlencoded::Serializer::new(String::new());
             query.append_pair("last", last);
             query.append_pair("n", &page.len().to_string());
-            format!(
-                "</v2/{repository}/tags/list?{}>; rel=\"next\"",
-                query.finish()
-            )
+            format!("/v2/{repository}/tags/list?{}", query.finish())
         });
         let list = serde_json::json!({ "name": repository, "tags": page });
-        Passed {
+        ListPage {
             bytes: list.to_string().into(),
             content_type: Some("application/json".to_owned()),
-            link,
+            next: link,
             headers: HeaderMap::new(),
         }
     }
@@ -72,13 +69,13 @@ mod tests {
         let passed = tags.page("library/app", query);
         let list: serde_json::Value = serde_json::from_slice(&passed.bytes).expect("a list");
         assert_eq!(list["name"], "library/app");
-        (list["tags"].clone(), passed.link)
+        (list["tags"].clone(), passed.next)
     }
 
     #[test]
     fn pages_follow_each_other() {
         let next = |query: &str| {
-            let link = format!("</v2/library/app/tags/list?{query}>; rel=\"next\"");
+            let link = format!("/v2/library/app/tags/list?{query}");
             Some(link)
         };
         for (query, tags, link) in [
@@ -99,8 +96,8 @@ mod tests {
         }
         let tags: Tags = serde_json::from_str(r#"{"a+b":"x","b":"x"}"#).expect("tags");
         assert_eq!(
-            tags.page("x", Some("n=1")).link.as_deref(),
-            Some("</v2/x/tags/list?last=a%2Bb&n=1>; rel=\"next\"")
+            tags.page("x", Some("n=1")).next.as_deref(),
+            Some("/v2/x/tags/list?last=a%2Bb&n=1")
         );
     }
 }

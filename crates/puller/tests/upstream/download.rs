@@ -272,18 +272,26 @@ async fn less_than_the_blob_has_is_not_the_end() {
 }
 
 #[tokio::test]
-async fn pages_and_encodings_are_refused_before_the_first_byte() {
-    for (fault, wrong) in [
-        (Fault::Html200, Wrong::Html),
-        (Fault::GzipEncoded, Wrong::Encoding),
-    ] {
+async fn pages_are_refused_before_the_first_byte() {
+    let Fixture { origin, blob, path } = fixture().await;
+    origin.order(On::get(&path), [Fault::Html200]);
+    let error = upstream(&[&origin]).blob(&blob, 0, None).await.unwrap_err();
+    assert!(
+        matches!(error, Error::Misbehaved { fault, .. } if fault == Wrong::Html),
+        "{error:?}"
+    );
+}
+
+/// Right bytes were refused for their label.
+#[tokio::test]
+async fn blobs_that_are_labelled_as_encoded() {
+    for label in ["gzip", "x-gzip", "identity", "br", "gzip, gzip"] {
         let Fixture { origin, blob, path } = fixture().await;
-        origin.order(On::get(&path), [fault]);
-        let error = upstream(&[&origin]).blob(&blob, 0, None).await.unwrap_err();
-        assert!(
-            matches!(error, Error::Misbehaved { fault, .. } if fault == wrong),
-            "{error:?}"
-        );
+        let label = Fault::Header("Content-Encoding".into(), Some(label.into()));
+        origin.order_always(On::path(&path), label);
+        let upstream = upstream(&[&origin]);
+        pull(&upstream, &blob, Some(SIZE)).await.unwrap();
+        assert_eq!(upstream.blob_size(&blob).await.unwrap(), Some(SIZE));
     }
 }
 

@@ -62,7 +62,6 @@ async fn what_a_mirror_cannot_do_the_origin_does() {
         Fault::bare(418, &[]),
         Fault::Reset,
         Fault::Html200,
-        Fault::GzipEncoded,
         Fault::WrongBytes(20),
         Fault::HangBeforeHeaders,
         Fault::Stall(10, Gate::new()),
@@ -114,7 +113,7 @@ async fn a_mirror_does_not_say_what_is_unknown() {
             matches!(
                 error,
                 Error::Unreachable {
-                    reason: Reason::Connect | Reason::Resting,
+                    reason: Reason::Connect | Reason::CircuitOpen,
                     ..
                 }
             ),
@@ -148,35 +147,131 @@ async fn deadlines() {
     );
 }
 
+fn is_skipped(error: &Error) -> bool {
+    let reason = |reason| reason == Reason::CircuitOpen;
+    matches!(error, Error::Unreachable { reason: found, .. } if reason(*found))
+}
+
+/// One object that always failed took its registry down for everything else.
 #[tokio::test]
-async fn what_fails_again_and_again_is_left_alone() {
+async fn an_object_that_fails_again_and_again_is_skipped_alone() {
     let origin = origin().await;
     let (mut config, told) = (config(&[&origin]), Told::default());
     told.observe(&mut config);
     let upstream = Upstream::new(config).unwrap();
+    let other = origin.image("library/other", "1", &[1000]);
     origin.order_always(On::path(PATH), Fault::bare(500, &[]));
-    let mut resting = 0;
+    let mut skipped = 0;
     for _ in 0..12 {
-        let error = upstream
-            .manifest(&tagged("library/app:1"))
-            .await
-            .unwrap_err();
-        resting += usize::from(matches!(
-            error,
-            Error::Unreachable {
-                reason: Reason::Resting,
-                ..
-            }
-        ));
+        let error = upstream.manifest(&tagged("library/app:1")).await;
+        skipped += usize::from(is_skipped(&error.unwrap_err()));
+        upstream.manifest(&tagged("library/other:1")).await.unwrap();
+        let blob = canonical("library/other", &other.layers[0]);
+        upstream.blob(&blob, 0, None).await.unwrap();
     }
     // Five failures, then one call a second.
-    assert!(resting >= 6, "{resting}");
-    assert!(
-        origin.count("GET", PATH) <= 9,
-        "{}",
-        origin.count("GET", PATH)
-    );
+    assert!(skipped >= 6, "{skipped}");
+    let asked = origin.count("GET", PATH);
+    assert!(asked <= 9, "{asked}");
+    assert_eq!(told.count("up: false"), 0);
+}
+
+/// Four clients that keep asking for one blob that always fails, while images are pulled: all of them come. Neither a
+/// status, nor a time-out, nor a connection that is lost is anybody else's.
+#[tokio::test]
+async fn one_blob_that_fails_costs_no_other() {
+    for fault in [
+        Fault::bare(500, &[]),
+        Fault::bare(503, &[]),
+        Fault::Reset,
+        Fault::HangBeforeHeaders,
+    ] {
+        let origin = Origin::start().await;
+        let images: Vec<_> = (0..8)
+            .map(|n| origin.image("library/app", &n.to_string(), &[1000 + n]))
+            .collect();
+        let bad = origin.image("library/bad", "1", &[5000]).layers[0].clone();
+        origin.order_always(On::path(&bad), fault.clone());
+        let upstream = hasty(&[&origin]);
+        let mut asking = tokio::task::JoinSet::new();
+        for _ in 0..4 {
+            let (upstream, bad) = (upstream.clone(), canonical("library/bad", &bad));
+            asking.spawn(async move {
+                loop {
+                    let error = upstream.blob(&bad, 0, None).await;
+                    assert!(error.is_err());
+                    tokio::task::yield_now().await;
+                }
+            });
+        }
+        for _ in 0..3 {
+            for (n, image) in images.iter().enumerate() {
+                let reference = tagged(&format!("library/app:{n}"));
+                upstream.check(&reference).await.unwrap();
+                upstream.manifest(&reference).await.unwrap();
+                let layer = canonical("library/app", &image.layers[0]);
+                let mut download = upstream.blob(&layer, 0, None).await.unwrap();
+                read(&mut download).await.unwrap();
+            }
+        }
+        asking.abort_all();
+        while let Some(ended) = asking.join_next().await {
+            assert!(ended.is_err_and(|error| error.is_cancelled()), "{fault:?}");
+        }
+    }
+}
+
+/// Lists that always fail are no reason to refuse manifests.
+#[tokio::test]
+async fn lists_that_fail_cost_no_manifest() {
+    let origin = origin().await;
+    origin.order_always(On::path("/tags/list"), Fault::bare(500, &[]));
+    origin.order_always(On::path("/referrers/"), Fault::bare(500, &[]));
+    let (mut config, told) = (config(&[&origin]), Told::default());
+    told.observe(&mut config);
+    let upstream = Upstream::new(config).unwrap();
+    let mut asking = tokio::task::JoinSet::new();
+    for n in 0..12 {
+        let upstream = upstream.clone();
+        asking.spawn(async move {
+            let repository = format!("library/app{n}");
+            let digest = Digest::sha256(b"x").to_string();
+            let subject = canonical(&repository, &digest);
+            assert!(upstream.tags(subject.named(), None).await.is_err());
+            assert!(upstream.referrers(&subject, None).await.is_err());
+        });
+    }
+    while let Some(ended) = asking.join_next().await {
+        ended.unwrap();
+    }
+    upstream.manifest(&tagged("library/app:1")).await.unwrap();
+    assert_eq!(told.count("up: true"), 1);
+}
+
+/// An endpoint that fails for everything is skipped as a whole.
+#[tokio::test]
+async fn an_endpoint_that_fails_for_different_objects_is_down() {
+    let origin = Origin::start().await;
+    let (mut config, told) = (config(&[&origin]), Told::default());
+    told.observe(&mut config);
+    let upstream = Upstream::new(config).unwrap();
+    origin.order_always(On::path("/v2/"), Fault::bare(503, &[]));
+    for n in 0..8 {
+        let reference = tagged(&format!("library/app{n}:1"));
+        upstream.check(&reference).await.unwrap_err();
+        upstream.manifest(&reference).await.unwrap_err();
+    }
     assert_eq!(told.count("up: false"), 1);
+    origin.forget_requests();
+    let mut skipped = 0;
+    for n in 0..6 {
+        let digest = Digest::sha256(b"x").to_string();
+        let blob = canonical(&format!("library/new{n}"), &digest);
+        let error = upstream.blob(&blob, 0, None).await.unwrap_err();
+        skipped += usize::from(is_skipped(&error));
+    }
+    // One call a second sees whether it is back.
+    assert!(skipped >= 3, "{skipped}");
 }
 
 #[tokio::test]
@@ -219,63 +314,123 @@ async fn a_limit_of_pulls_is_kept_and_does_not_stop_checks() {
     assert_eq!(origin.count("GET", "/v2/library/app/manifests/2"), 0);
 }
 
+/// A single 429 closed the endpoint for everything, for a minute.
 #[tokio::test]
-async fn a_limit_that_does_not_say_of_what_is_of_everything() {
+async fn a_limit_without_a_time_is_over_in_a_second() {
     let origin = origin().await;
+    let image = origin.image("library/app", "1", &[1000]);
+    let blob = canonical("library/app", &image.layers[0]);
     let upstream = upstream(&[&origin]);
-    origin.order(On::get(PATH), [Fault::bare(429, &[])]);
-    let error = upstream
-        .manifest(&tagged("library/app:1"))
-        .await
-        .unwrap_err();
-    assert!(
-        matches!(
-            error,
-            Error::Limited {
-                retry_after: None,
-                ..
-            }
-        ),
-        "{error:?}"
+    origin.order(On::get("/blobs/"), [Fault::bare(429, &[])]);
+    let error = upstream.blob(&blob, 0, None).await.unwrap_err();
+    let unstated = matches!(
+        error,
+        Error::Limited {
+            retry_after: None,
+            ..
+        }
     );
-    let error = upstream.check(&tagged("library/app:1")).await.unwrap_err();
-    assert!(matches!(error, Error::Limited { .. }), "{error:?}");
-    assert_eq!(origin.requests().len(), 1);
+    assert!(unstated, "{error:?}");
+    // Other kinds of request go on.
+    upstream.check(&tagged("library/app:1")).await.unwrap();
+    upstream.manifest(&tagged("library/app:1")).await.unwrap();
+    upstream.tags(blob.named(), None).await.unwrap();
+    // This one waits a second.
+    let error = upstream.blob(&blob, 0, None).await.unwrap_err();
+    let Error::Limited {
+        retry_after: Some(wait),
+        ..
+    } = error
+    else {
+        panic!("{error:?}")
+    };
+    assert!(wait <= Duration::from_secs(1), "{wait:?}");
+    assert_eq!(
+        origin.count("GET", &format!("/v2/library/app/blobs/{}", image.layers[0])),
+        1
+    );
+    tokio::time::sleep(wait).await;
+    upstream.blob(&blob, 0, None).await.unwrap();
 }
 
-/// What was asked for before the registry asked to be left alone says nothing about that, whoever answers it.
+/// What one kind of request may not do, the others may.
 #[tokio::test]
-async fn an_answer_that_was_under_way_does_not_end_a_limit() {
-    let storage = Origin::start().await;
-    for redirected in [false, true] {
-        let (origin, gate) = (origin().await, Gate::new());
-        let image = origin.image("library/app", "2", &[2000]);
-        let path = format!("/v2/library/app/blobs/{}", image.layers[0]);
-        let storage_path = format!("/storage/{}", image.layers[0]);
-        storage.push_blob("any", origin.blob(&image.layers[0]));
-        if redirected {
-            let to = format!("{}{storage_path}", storage.url());
-            origin.order_always(On::get(&path), Fault::Redirect(to, 307));
-            storage.order(On::get(&storage_path), [Fault::HoldHeaders(gate.clone())]);
-        } else {
-            origin.order(On::get(&path), [Fault::HoldHeaders(gate.clone())]);
-        }
-        let upstream = upstream(&[&origin]);
+async fn a_limit_is_of_one_kind_of_request() {
+    let paths = ["/blobs/", "/tags/list", "/referrers/", "/manifests/"];
+    for limited in paths {
+        let origin = origin().await;
+        let image = origin.image("library/app", "1", &[1000]);
         let blob = canonical("library/app", &image.layers[0]);
-        let limited = async {
-            gate.reached().await;
-            let slow_down = Fault::bare(429, &[("Retry-After", "60")]);
-            origin.order(On::get(PATH), [slow_down]);
-            let error = upstream.manifest(&tagged("library/app:1")).await;
-            assert!(matches!(error, Err(Error::Limited { .. })), "{error:?}");
-            gate.open();
-        };
-        let (opened, ()) = tokio::join!(upstream.blob(&blob, 0, None), limited);
-        opened.unwrap();
-        let error = upstream.check(&tagged("library/app:1")).await;
-        assert!(matches!(error, Err(Error::Limited { .. })), "{redirected}");
-        assert_eq!(origin.count("HEAD", PATH), 0);
+        let subject = canonical("library/app", &image.digest);
+        let upstream = upstream(&[&origin]);
+        let slow_down = Fault::bare(429, &[("Retry-After", "60")]);
+        origin.order_always(On::get(limited), slow_down);
+        for _ in 0..2 {
+            let is_limited = |error: Option<Error>| matches!(error, Some(Error::Limited { .. }));
+            let reference = tagged("library/app:1");
+            for (path, limits) in [
+                (
+                    "/blobs/",
+                    is_limited(upstream.blob(&blob, 0, None).await.err()),
+                ),
+                (
+                    "/tags/list",
+                    is_limited(upstream.tags(blob.named(), None).await.err()),
+                ),
+                (
+                    "/referrers/",
+                    is_limited(upstream.referrers(&subject, None).await.err()),
+                ),
+                (
+                    "/manifests/",
+                    is_limited(upstream.manifest(&reference).await.err()),
+                ),
+                ("HEAD", is_limited(upstream.check(&reference).await.err())),
+            ] {
+                assert_eq!(limits, path == limited, "{limited}: {path}");
+            }
+        }
+        let asked = origin.requests();
+        let asked = asked
+            .iter()
+            .filter(|seen| seen.method == "GET" && seen.path.contains(limited));
+        assert_eq!(asked.count(), 1, "{limited}");
     }
+}
+
+/// What the registry stated holds, whoever answers a request that was under way.
+#[tokio::test]
+async fn an_answer_that_was_under_way_does_not_end_a_stated_limit() {
+    let (origin, gate) = (origin().await, Gate::new());
+    origin.image("library/app", "2", &[2000]);
+    let held = "/v2/library/app/manifests/2";
+    origin.order(On::get(held), [Fault::HoldHeaders(gate.clone())]);
+    let upstream = upstream(&[&origin]);
+    let second = tagged("library/app:2");
+    let limited = async {
+        gate.reached().await;
+        let slow_down = Fault::bare(429, &[("Retry-After", "60")]);
+        origin.order(On::get(PATH), [slow_down]);
+        let error = upstream.manifest(&tagged("library/app:1")).await;
+        assert!(matches!(error, Err(Error::Limited { .. })), "{error:?}");
+        gate.open();
+    };
+    let (fetched, ()) = tokio::join!(upstream.manifest(&second), limited);
+    fetched.unwrap();
+    let error = upstream.manifest(&tagged("library/app:1")).await;
+    assert!(matches!(error, Err(Error::Limited { .. })), "{error:?}");
+}
+
+/// A call that ends at its own deadline names what was slow.
+#[tokio::test]
+async fn a_deadline_for_the_whole_call() {
+    let origin = origin().await;
+    origin.order_always(On::path("/v2/"), Fault::HangBeforeHeaders);
+    let start = std::time::Instant::now();
+    let upstream = upstream(&[&origin]).within(Duration::from_millis(300));
+    let error = upstream.manifest(&tagged("library/app:1")).await;
+    assert!(matches!(error, Err(Error::TimedOut { .. })), "{error:?}");
+    assert!(start.elapsed() < Duration::from_secs(5));
 }
 
 #[tokio::test]

@@ -1,5 +1,4 @@
 use crate::common::*;
-use crate::script::{Said, Script};
 
 const TAGS: &str = "/v2/library/app/tags/list";
 
@@ -24,7 +23,7 @@ async fn tags_are_passed_on() {
         .await
         .unwrap();
     assert!(String::from_utf8_lossy(&passed.bytes).contains("\"tags\""));
-    assert!(passed.link.unwrap().contains("last=1"));
+    assert!(passed.next.unwrap().contains("last=1"));
     assert_eq!(passed.headers.len(), 1);
     assert_eq!(
         passed.headers.get("warning").unwrap(),
@@ -80,7 +79,6 @@ async fn referrers_are_an_index_or_nothing() {
         Fault::bare(404, &[]),
         Fault::bare(400, &[]),
         Fault::bare(405, &[]),
-        Fault::error(403, "DENIED"),
         Fault::Html200,
         Fault::Redirect(format!("{}/login", page.url()), 303),
         Fault::Status(
@@ -88,7 +86,6 @@ async fn referrers_are_an_index_or_nothing() {
             vec![("Content-Type".into(), "application/json".into())],
             "{}".into(),
         ),
-        Fault::bare(429, &[]),
     ] {
         origin.order(On::get(&path), [fault.clone()]);
         assert_eq!(
@@ -118,34 +115,70 @@ async fn a_registry_without_referrers_is_no_failure() {
     }
 }
 
-/// All values of all `Link` lines are read, and only the link to the next page is passed on.
+/// "Could not ask" is never "there are none": whoever looks for signatures would find none.
 #[tokio::test]
-async fn the_next_page_is_found_behind_a_previous_one() {
-    let lines: [&[&str]; 2] = [
-        &[
-            r#"</v2/library/app/tags/list?n=1>; rel="prev", <https://up.example/v2/library/app/tags/list?last=b>; rel="next""#,
-        ],
-        &[
-            r#"</v2/library/app/tags/list?n=1>; rel="prev""#,
-            r#"<https://up.example/v2/library/app/tags/list?last=b>; rel="next""#,
-        ],
-    ];
-    for lines in lines {
-        let headers: Vec<_> = lines.iter().map(|l| ("Link", (*l).to_owned())).collect();
-        let server = Script::start(move |_| Said {
-            status: 200,
-            headers: headers.clone(),
-            body: r#"{"name":"library/app","tags":["a"]}"#.into(),
-        })
-        .await;
-        let endpoint = Endpoint::parse(&server.url()).unwrap();
-        let upstream = Upstream::new(Config::new("registry.test", vec![endpoint])).unwrap();
-        let named = tagged("library/app:1").named().clone();
-        let passed = upstream.tags(&named, None).await.unwrap();
-        assert_eq!(
-            passed.link.as_deref(),
-            Some(r#"<https://up.example/v2/library/app/tags/list?last=b>; rel="next""#),
-            "{lines:?}"
+async fn referrers_that_could_not_be_asked_for_are_an_error() {
+    let origin = Origin::start().await;
+    let image = origin.image("library/app", "1", &[1000]);
+    let subject = canonical("library/app", &image.digest);
+    let path = format!("/v2/library/app/referrers/{}", image.digest);
+    for (fault, expected) in [
+        (Fault::error(401, "UNAUTHORIZED"), "Denied"),
+        (Fault::bare(401, &[]), "Denied"),
+        (Fault::error(403, "DENIED"), "Denied"),
+        (Fault::bare(429, &[("Retry-After", "9")]), "Limited"),
+        (Fault::bare(429, &[]), "Limited"),
+        (Fault::bare(503, &[]), "Unreachable"),
+    ] {
+        let upstream = upstream(&[&origin]);
+        origin.order_always(On::get(&path), fault.clone());
+        let error = upstream.referrers(&subject, None).await.unwrap_err();
+        let found = format!("{error:?}");
+        assert!(found.starts_with(expected), "{fault:?}: {found}");
+        origin.behave();
+    }
+}
+
+/// Only the first value of the first `Link` line was read.
+#[tokio::test]
+async fn the_next_page_is_found_among_all_links() {
+    let named = tagged("library/app:1").named().clone();
+    let list = r#"{"name":"library/app","tags":["1"]}"#;
+    for (links, expected) in [
+        (
+            &["</t?last=0>; rel=\"prev\", <https://up.example/t?last=1>; rel=\"next\""][..],
+            Some("https://up.example/t?last=1"),
+        ),
+        (
+            &["</t?last=0>; rel=prev", "</t?last=1>; rel=next"],
+            Some("/t?last=1"),
+        ),
+        (&["</t?last=0>; rel=prev"], None),
+    ] {
+        let links = links
+            .iter()
+            .map(|link| ("Link".to_owned(), (*link).to_owned()));
+        let origin = Origin::start().await;
+        origin.order(
+            On::get(TAGS),
+            [Fault::Status(200, links.collect(), list.into())],
         );
+        let page = upstream(&[&origin]).tags(&named, None).await.unwrap();
+        assert_eq!(page.next.as_deref(), expected);
+    }
+}
+
+/// Servers that compress whatever they send are understood: the label is not passed on.
+#[tokio::test]
+async fn lists_that_are_labelled_as_encoded() {
+    let named = tagged("library/app:1").named().clone();
+    let origin = Origin::start().await;
+    origin.image("library/app", "1", &[1000]);
+    let label = Fault::Header("Content-Encoding".into(), Some("gzip".into()));
+    for fault in [Fault::GzipEncoded, label] {
+        origin.order(On::get(TAGS), [fault.clone()]);
+        let page = upstream(&[&origin]).tags(&named, None).await.unwrap();
+        assert!(page.bytes.starts_with(b"{"), "{fault:?}");
+        assert!(page.headers.is_empty(), "{fault:?}");
     }
 }

@@ -15,6 +15,7 @@ mod list;
 mod pool;
 mod pull;
 mod redirect;
+mod registries;
 mod script;
 mod secrets;
 mod tls;

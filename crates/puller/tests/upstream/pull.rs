@@ -149,7 +149,6 @@ async fn documents_that_are_wrong() {
     let big = format!("{{{}}}", " ".repeat(4 << 20));
     for (fault, wrong) in [
         (Fault::Html200, Wrong::Html),
-        (Fault::GzipEncoded, Wrong::Encoding),
         (Fault::WrongDigestHeader, Wrong::Digest),
         (Fault::WrongBytes(20), Wrong::Digest),
         (
@@ -257,4 +256,95 @@ async fn what_is_asked_for_is_always_the_same() {
         assert!(seen.header("user-agent").unwrap().starts_with("longshore/"));
     }
     assert_eq!(origin.connections(), 1);
+}
+
+/// What is right by its digest was refused for its label.
+#[tokio::test]
+async fn manifests_that_are_labelled_as_encoded() {
+    let origin = Origin::start().await;
+    let image = origin.image("library/app", "1", &[1000]);
+    let by_digest: Reference = canonical("library/app", &image.digest).into();
+    let upstream = upstream(&[&origin]);
+    for label in ["gzip", "x-gzip", "br"] {
+        let label = Fault::Header("Content-Encoding".into(), Some(label.into()));
+        for reference in [&tagged("library/app:1"), &by_digest] {
+            origin.order(On::get("/manifests/"), [label.clone()]);
+            let fetched = upstream.manifest(reference).await.unwrap();
+            assert_eq!(Digest::sha256(&fetched.bytes).to_string(), image.digest);
+        }
+    }
+    // Compressed although `identity` was asked for: Go's clients do not even notice.
+    origin.order(On::get("/manifests/"), [Fault::GzipEncoded]);
+    let fetched = upstream.manifest(&by_digest).await.unwrap();
+    assert_eq!(Digest::sha256(&fetched.bytes).to_string(), image.digest);
+}
+
+/// A server that answers everything with 200 was taken to have any manifest.
+#[tokio::test]
+async fn a_check_by_digest_believes_only_what_is_about_that_digest() {
+    let origin = Origin::start().await;
+    let image = origin.image("library/app", "1", &[1000]);
+    let reference: Reference = canonical("library/app", &image.digest).into();
+    let path = format!("/v2/library/app/manifests/{}", image.digest);
+    let other = Digest::sha256(b"other").to_string();
+    let manifest_type = "application/vnd.oci.image.manifest.v1+json";
+    for headers in [
+        vec![],
+        vec![("Content-Type", "application/json")],
+        vec![
+            ("Content-Type", manifest_type),
+            ("Docker-Content-Digest", &other),
+        ],
+    ] {
+        let headers = headers
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()));
+        let catch_all = Fault::Status(200, headers.collect(), "{}".into());
+        let upstream = upstream(&[&origin]);
+        origin.order_always(On::path(&path), catch_all.clone());
+        let error = upstream.check(&reference).await.unwrap_err();
+        let wrong = matches!(
+            error,
+            Error::Misbehaved {
+                fault: Wrong::Digest,
+                ..
+            }
+        );
+        assert!(wrong, "{catch_all:?}: {error:?}");
+        origin.behave();
+        // The bytes decide, where the registry has them.
+        origin.order(On::head(&path), [catch_all]);
+        let head = upstream.check(&reference).await.unwrap();
+        assert_eq!(
+            head.digest.map(|found| found.to_string()),
+            Some(image.digest.clone())
+        );
+    }
+    // Several registries send no digest.
+    origin.forget_requests();
+    origin.order(On::head(&path), [Fault::NoDigestHeader]);
+    let head = upstream(&[&origin]).check(&reference).await.unwrap();
+    assert_eq!((head.digest, origin.requests().len()), (None, 1));
+}
+
+/// A repository of another registry was asked for at this one, under the same path.
+#[tokio::test]
+async fn repositories_of_other_registries_are_refused() {
+    let origin = Origin::start().await;
+    origin.image("coreos/etcd", "1", &[1000]);
+    let upstream = upstream(&[&origin]);
+    let reference = Reference::parse("quay.io/coreos/etcd:1").unwrap();
+    let digest = Digest::sha256(b"x");
+    let blob = Canonical::new(reference.named().clone(), digest);
+    for error in [
+        upstream.check(&reference).await.unwrap_err(),
+        upstream.manifest(&reference).await.unwrap_err(),
+        upstream.blob(&blob, 0, None).await.unwrap_err(),
+        upstream.blob_size(&blob).await.unwrap_err(),
+        upstream.tags(reference.named(), None).await.unwrap_err(),
+        upstream.referrers(&blob, None).await.unwrap_err(),
+    ] {
+        assert!(matches!(error, Error::OtherRegistry { .. }), "{error:?}");
+    }
+    assert_eq!(origin.requests().len(), 0);
 }

@@ -429,3 +429,54 @@ async fn a_complaint_is_retried_once_and_then_a_denial() {
         assert_eq!(origin.lines(), [MANIFEST, GET, MANIFEST, GET, MANIFEST]);
     }
 }
+
+/// A token for a registry behind a redirect was kept until it expired, however often it was refused.
+#[tokio::test]
+async fn a_refused_token_of_a_redirected_registry_is_replaced() {
+    let round = Arc::new(AtomicUsize::new(1));
+    let seen = Arc::clone(&round);
+    let other = Script::start(move |asked: &Asked| {
+        let good = format!("good{}", seen.load(Ordering::SeqCst));
+        let host = asked.header("host").unwrap();
+        match (asked.path.as_str(), asked.header("authorization")) {
+            ("/token", _) => granted(&format!(r#"{{"token":"{good}","expires_in":3600}}"#)),
+            (_, Some(sent)) if sent == format!("Bearer {good}") => Said::new(200, "{}"),
+            _ => Said::new(401, "").with("www-authenticate", challenge(host)),
+        }
+    })
+    .await;
+    let to = format!("{}/v2/library/app/manifests/1", other.url());
+    let registry = Script::start(move |_| Said::new(307, "").with("location", to.clone())).await;
+    let upstream = Upstream::new(configured(&registry, None)).unwrap();
+    let reference = tagged("library/app:1");
+    upstream.manifest(&reference).await.unwrap();
+    upstream.manifest(&reference).await.unwrap();
+    assert_eq!(other.count(GET), 1);
+    round.store(2, Ordering::SeqCst);
+    upstream.manifest(&reference).await.unwrap();
+    assert_eq!(other.count(GET), 2);
+}
+
+/// A token endpoint that throttles one scope costs that scope a second, not a minute, and the others nothing.
+#[tokio::test]
+async fn a_429_of_a_token_endpoint_is_of_one_scope() {
+    let origin = Origin::start().await;
+    for repository in ["library/app", "library/other"] {
+        origin.image(repository, "1", &[1000]);
+    }
+    origin.require_bearer(Bearer::default());
+    origin.order(On::get("/token"), [Fault::bare(429, &[])]);
+    let upstream = upstream(&[&origin]);
+    let start = std::time::Instant::now();
+    let error = upstream
+        .manifest(&tagged("library/app:1"))
+        .await
+        .unwrap_err();
+    assert!(matches!(error, Error::Limited { .. }), "{error:?}");
+    upstream.manifest(&tagged("library/other:1")).await.unwrap();
+    while upstream.manifest(&tagged("library/app:1")).await.is_err() {
+        assert!(start.elapsed() < std::time::Duration::from_secs(30));
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(origin.count("GET", "/token"), 3);
+}

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::SystemTime,
 };
 
@@ -15,7 +15,10 @@ use super::{
     Trouble,
     names::{self, Name},
 };
-use crate::auth::credentials::{Login, Means};
+use crate::{
+    auth::credentials::{Login, Means},
+    sync::lock,
+};
 
 /// A file that is read again when it changes.
 pub(super) struct File {
@@ -111,7 +114,7 @@ impl File {
         };
         let meta = tokio::fs::metadata(&self.path).await.map_err(failed)?;
         let (modified, len) = (meta.modified().ok(), meta.len());
-        if let Some(seen) = &*self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+        if let Some(seen) = &*lock(&self.seen)
             && seen.modified == modified
             && seen.len == len
             && modified.is_some()
@@ -126,7 +129,7 @@ impl File {
         let text = tokio::fs::read(&self.path).await.map_err(failed)?;
         let document = Document::parse(&self.path, &text, self.bare)?;
         let document = Arc::new(document);
-        *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(Seen {
+        *lock(&self.seen) = Some(Seen {
             modified,
             len,
             document: Arc::clone(&document),

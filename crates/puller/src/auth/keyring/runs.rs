@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -10,7 +10,7 @@ use longshore_reference::Digest;
 use tokio::{sync::OnceCell, time::Instant};
 
 use super::Trouble;
-use crate::auth::credentials::Login;
+use crate::{auth::credentials::Login, sync::lock};
 
 /// The results of runs, by program and server.
 #[derive(Default)]
@@ -61,7 +61,7 @@ impl Runs {
     }
 
     fn slot(&self, program: &str, server: &str, stale: Option<u64>) -> Arc<Slot> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.0);
         let key = (program.into(), server.into());
         let old = known.slots.get(&key);
         if let Some(slot) = old

@@ -50,9 +50,9 @@ async fn what_lets_v1_answer() {
         let server = both(answer).await;
         let upstream = upstream_of(&[&server.url()], Api::Auto);
         let fetched = upstream.manifest(&tagged("library/app:1")).await.unwrap();
-        assert_eq!(fetched.digest, Some(id(2).digest()), "{name}");
+        assert_eq!((fetched.v1, fetched.digest), (Some(id(2)), None), "{name}");
         let head = upstream.check(&tagged("library/app:1")).await.unwrap();
-        assert_eq!(head.digest, Some(id(2).digest()), "{name}");
+        assert_eq!((head.v1, head.digest), (Some(id(2)), None), "{name}");
         let tags = upstream.tags(tagged("library/app:1").named(), None).await;
         assert!(tags.is_ok(), "{name}: {tags:?}");
         // One that fails again and again is left alone in v2, and answers v1 as before.
@@ -217,7 +217,7 @@ async fn trouble_at_the_first_contact_is_not_remembered() {
             }
             assert!(errors.len() < 9, "{errors:?}");
         };
-        assert_eq!(found.digest, Some(id(2).digest()));
+        assert_eq!(found.v1, Some(id(2)));
         assert!(!errors.is_empty());
         for error in errors {
             let told = match status {
@@ -340,6 +340,23 @@ async fn mirrors_are_of_v2() {
         .unwrap();
     assert_eq!(mirror.count("_ping"), 1);
     assert_eq!(origin.count("_ping"), 1);
+}
+
+/// A hit of a mirror disabled v1 of the origin for good: every later miss of the mirror was a false 404.
+#[tokio::test]
+async fn a_hit_of_a_mirror_does_not_disable_v1_of_the_origin() {
+    let mirror = Server::start(|seen| match seen.path.rsplit('/').next() {
+        Some("good") => v2(Answer::new(200, MANIFEST)),
+        _ => v2(Answer::new(404, UNKNOWN)),
+    })
+    .await;
+    let origin = both(|_| Answer::new(404, "no")).await;
+    let upstream = upstream_of(&[&mirror.url(), &origin.url()], Api::Auto);
+    let good = tagged("library/app:good");
+    upstream.check(&good).await.unwrap();
+    upstream.manifest(&good).await.unwrap();
+    let fetched = upstream.manifest(&tagged("library/app:1")).await.unwrap();
+    assert_eq!(fetched.v1, Some(id(2)));
 }
 
 /// TLS before plain: a plain port of an insecure host is found, in each version.
