@@ -67,7 +67,6 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod adopt;
 mod blob;
 mod bucket;
 mod chunks;

@@ -15,6 +15,7 @@ use crate::remote::Check;
 use crate::request::Request;
 use crate::store::{Inner, Question, Store};
 
+mod accept;
 mod needs;
 
 pub(crate) use needs::Needs;
@@ -232,7 +233,7 @@ impl Inner {
             }
         }
         let fetched = remote.manifest(&request.target, None).await?;
-        self.adopt(tagged, kept, fetched).await
+        self.accept(tagged, kept, fetched).await
     }
 
     /// What a client gets that waited for upstream as long as it may. All who wait for one tag get one verdict.

@@ -1,4 +1,4 @@
-//! What upstream gave for a reference: compared with what was asked for, and taken.
+//! What upstream sent for a reference: compared with what was asked for, and kept.
 
 use std::sync::Arc;
 
@@ -40,8 +40,8 @@ impl Inner {
         Some(kept.held(Outcome::Revalidated))
     }
 
-    /// Takes what upstream gave for a tag.
-    pub(crate) async fn adopt(
+    /// Accepts what upstream sent for a tag.
+    pub(crate) async fn accept(
         self: &Arc<Self>,
         tagged: &Tagged,
         kept: Option<&Kept>,
