@@ -51,20 +51,22 @@ async fn the_last_bytes_of_a_cold_blob_do_not_wait_for_the_others() {
 /// The first connection hangs: what is ahead of it comes all the same, in any order, and all of it once.
 #[tokio::test(flavor = "multi_thread")]
 async fn scattered_ranges_pass_a_connection_that_hangs() {
+    // Too small for connections that only speed it up.
+    let size = 30 * MIB + 3;
     let origin = Origin::start().await;
-    let (path, content) = blob(&origin, SIZE).await;
+    let (path, content) = blob(&origin, size).await;
     let proxy = Proxy::start(&origin).await;
     let gate = Gate::new();
     origin.order(On::get(&path), [Fault::Stall(MIB, gate.clone())]);
     let whole = proxy.client().get(&path).await;
     gate.reached().await;
     for (from, len) in [
-        (SIZE - 51, 51),
-        (40 * MIB + 7, 100_000),
-        (80 * MIB, 2 * MIB),
-        (20 * MIB, 1),
-        (39 * MIB, 2 * MIB),
-        (60 * MIB, 12 * MIB),
+        (size - 51, 51),
+        (20 * MIB + 7, 100_000),
+        (26 * MIB, 2 * MIB),
+        (12 * MIB, 1),
+        (19 * MIB, 2 * MIB),
+        (22 * MIB, 3 * MIB),
     ] {
         range_is_right(&proxy, &path, &content, (from, from + len)).await;
     }
@@ -74,8 +76,8 @@ async fn scattered_ranges_pass_a_connection_that_hangs() {
             &path,
             &content,
             (
-                SIZE - 2 * MIB - at * 3 * MIB,
-                SIZE - 2 * MIB - at * 3 * MIB + 5000,
+                size - 2 * MIB - at * 600_000,
+                size - 2 * MIB - at * 600_000 + 5000,
             ),
         )
     });
@@ -93,8 +95,8 @@ async fn scattered_ranges_pass_a_connection_that_hangs() {
             Some(_) => ranges += seen.body_bytes_sent,
         }
     }
-    assert!(first < SIZE, "the first connection was not stopped");
-    assert!(ranges <= SIZE - 20 * MIB, "bytes came twice: {ranges}");
+    assert!(first < size, "the first connection was not stopped");
+    assert!(ranges <= size - 11 * MIB, "bytes came twice: {ranges}");
     let sent = origin.bytes_sent(&path);
     proxy.client().pull_blob(&path, &content).await;
     assert_eq!(origin.bytes_sent(&path), sent, "it is kept");

@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::Error;
-use crate::fill::plan::WINDOW;
+use crate::fill::plan::{ONE_CONNECTION_MAX, WINDOW};
 use crate::fill::progress::{Phase, Progress};
 
 /// A fill as its readers and the list of fills see it.
@@ -124,8 +124,16 @@ impl Follower {
 
     /// Asks for bytes that are further ahead than a reader waits for; `None` where they come soon enough.
     pub(crate) fn want(&self, range: Range<u64>) -> Option<Want> {
-        let landed = self.0.progress.borrow().landed.end_from(0);
-        if range.start <= landed.saturating_add(WINDOW) {
+        let (landed, size) = {
+            let progress = self.0.progress.borrow();
+            (progress.landed.end_from(0), progress.size)
+        };
+        let window = match size {
+            Some(size) if size > ONE_CONNECTION_MAX => WINDOW,
+            // It is small, or may be.
+            Some(_) | None => ONE_CONNECTION_MAX,
+        };
+        if range.start <= landed.saturating_add(window) {
             return None;
         }
         let mut wants = self.0.wants_locked();

@@ -6,6 +6,8 @@ use crate::fill::extents::Extents;
 
 /// A reader that is further ahead of what lands than this gets a connection of its own: 8 MiB.
 pub(crate) const WINDOW: u64 = 8 << 20;
+/// Blobs up to this size come over one connection, whoever is how far ahead: 16 MiB.
+pub(crate) const ONE_CONNECTION_MAX: u64 = 16 << 20;
 /// Connections of one fill at once, the one at the front aside.
 pub(crate) const CONNECTIONS_MAX: usize = 8;
 /// What is asked for at least where a reader waits, so that its next read finds something: 256 KiB. A connection that has
