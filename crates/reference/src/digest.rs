@@ -49,6 +49,12 @@ impl Digest {
         Self::read_hex(algorithm, hex.as_bytes()).map_err(|kind| Error::new(kind, hex))
     }
 
+    /// Joins an algorithm and the hash itself, as [`as_bytes`](Self::as_bytes) gives it. `None` for a wrong length.
+    #[must_use]
+    pub fn from_bytes(algorithm: Algorithm, hash: &[u8]) -> Option<Self> {
+        (hash.len() == algorithm.byte_len()).then(|| Self::from_output(algorithm, hash))
+    }
+
     /// The digest of `content` by the given algorithm.
     #[must_use]
     pub fn of(algorithm: Algorithm, content: &[u8]) -> Self {

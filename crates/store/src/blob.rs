@@ -16,7 +16,6 @@ use crate::fill::sources::Salvage;
 use crate::fill::transfer::is_empty_digest;
 use crate::fill::{Follower, Want};
 use crate::freshness::{Policy, remembered_for};
-use crate::kept::Found;
 use crate::outcome::Outcome;
 use crate::passing::Passing;
 use crate::reader::BlobReader;
@@ -24,6 +23,7 @@ use crate::records::{ContentRecord, can_be};
 use crate::remote::{BlobAsk, Source};
 use crate::request::Request;
 use crate::store::{Event, Inner, Question, Store};
+use crate::tier::{Kept, Opened};
 
 /// How often a request joins fills that other repositories lead and that fail, before its client has to come again.
 const ENTERED_MAX: usize = 8;
@@ -144,16 +144,14 @@ impl Store {
             outcome,
             _want: want,
         };
-        let salvage = match store.look_up(canonical, known.as_deref()).await? {
-            Found::Whole(file, size) => {
-                let outcome = store.confirm(request, known.as_deref()).await?;
-                return Ok(blob(HeldBlob::Kept(file, size), Some(size), outcome, None));
+        let salvage = match store.look_up(&digest).await? {
+            Kept::Whole(Opened { file, stamp }) => {
+                let outcome = store.hit(request, known.as_deref(), stamp.size).await?;
+                let kept = HeldBlob::Kept(Arc::new(file), stamp.size);
+                return Ok(blob(kept, Some(stamp.size), outcome, None));
             }
-            Found::Damaged(file, len) => {
-                store.quarantine(digest, len).await;
-                Some(Salvage { file, len })
-            }
-            Found::Nothing => None,
+            Kept::Cut(cut) => Some(salvage_of(cut)),
+            Kept::Nothing => None,
         };
         if let Some(Err(error)) = store.remembered(&Question::Blob(canonical.clone())) {
             return Err(error);
@@ -209,8 +207,8 @@ impl Store {
     ) -> Result<(Option<u64>, Outcome), Error> {
         let (store, canonical) = (&self.0, &request.target);
         let known = store.records.content(canonical).await;
-        // A damaged file is left for the next reader, who can use what it still has.
-        if let Found::Whole(_, size) = store.look_up(canonical, known.as_deref()).await? {
+        // A file that was cut is left for the next reader, who can use what it still has.
+        if let Some(size) = store.size_of(&canonical.digest()).await? {
             let outcome = store.confirm(request, known.as_deref()).await?;
             return Ok((Some(size), outcome));
         }
@@ -241,6 +239,24 @@ impl Store {
 }
 
 impl Inner {
+    /// A held blob is about to be served: the repository must have it, and a size that somebody claimed gives way to
+    /// its own.
+    async fn hit(
+        self: &Arc<Self>,
+        request: &Request<Canonical>,
+        known: Option<&ContentRecord>,
+        size: u64,
+    ) -> Result<Outcome, Error> {
+        let canonical = &request.target;
+        let outcome = self.confirm(request, known).await?;
+        if known.is_some_and(|known| known.size.is_some_and(|claimed| claimed != size)) {
+            let record = ContentRecord::verified(size);
+            self.records.put_content(canonical, record).await;
+        }
+        self.tier.touch(&canonical.digest());
+        Ok(outcome)
+    }
+
     /// Follows a fill until headers can be answered; says whether this request started it.
     ///
     /// What upstream said or gave to another repository is no answer for this one: it enters again, and may lead then.
@@ -452,6 +468,14 @@ fn no_bytes() -> Refusal {
     let cause = std::io::Error::other("no bytes for a digest that has some");
     Refusal::Misbehaved {
         cause: Arc::new(cause),
+    }
+}
+
+/// What is left of a file that was cut.
+fn salvage_of(cut: Opened) -> Salvage {
+    Salvage {
+        len: cut.stamp.size,
+        file: Arc::new(cut.file),
     }
 }
 

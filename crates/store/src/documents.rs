@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use longshore_manifest::{MANIFEST_BYTES_MAX, Manifest, MediaType};
-use longshore_reference::{Canonical, Digest, Named};
+use longshore_reference::{Canonical, Digest, Named, Reference};
 
 use crate::error::Error;
 use crate::fill::Follower;
@@ -16,6 +16,7 @@ use crate::outcome::Outcome;
 use crate::records::{Child, ContentRecord};
 use crate::remote::Fetched;
 use crate::store::Inner;
+use crate::tier::children;
 use crate::tier::layout;
 
 /// Blobs that are looked up in the bucket at once.
@@ -45,6 +46,14 @@ impl Inner {
             }
             self.manifests.insert(stored, bytes.clone());
         }
+        if let Some(children) = children(Some(&media_type), &bytes) {
+            let reference = Reference::from(Canonical::new(named.clone(), digest));
+            let recorded = self.tier.run(move |tier| {
+                tier.image(&reference, &stored, &children);
+                Ok(())
+            });
+            drop(recorded.await);
+        }
         let record = ContentRecord {
             size: Some(bytes.len() as u64),
             verified: stored == digest,
@@ -70,15 +79,12 @@ impl Inner {
         bytes: Bytes,
     ) -> std::io::Result<()> {
         let kept = self.tier.run(move |tier| {
-            if tier.open_blob(&digest)?.is_some() {
+            if tier.holds(&digest) {
                 return Ok(None);
             }
             Ingest::put(tier, digest, bytes).map(Some)
         });
-        if let Some(size) = kept.await? {
-            self.committed(size);
-        }
-        Ok(())
+        kept.await.map(drop)
     }
 
     /// A manifest's bytes: memory, local tier, bucket. What is read into memory is verified once more: disks decay.
@@ -87,28 +93,24 @@ impl Inner {
             return Some(bytes);
         }
         let bytes = self.read_manifest(digest).await?;
+        let was_recorded = self.tier.is_recorded(digest);
         self.manifests.insert(*digest, bytes.clone());
+        if was_recorded && !self.tier.is_recorded(digest) {
+            // It was evicted meanwhile, and what it names goes too.
+            self.manifests.invalidate(digest);
+        }
         Some(bytes)
     }
 
     /// Bytes of a digest that may be a manifest's, from the local tier or the bucket: nothing that is none fills memory.
     pub(crate) async fn read_manifest(&self, digest: &Digest) -> Option<Bytes> {
         let (key, digest) = (layout::blob(digest), *digest);
-        let at = key.clone();
         let held = self
             .tier
-            .run(move |tier| tier.read(&at, MANIFEST_BYTES_MAX as u64))
+            .run(move |tier| tier.read_blob(&digest, MANIFEST_BYTES_MAX as u64))
             .await;
         let bytes = match held {
-            Ok(Some(bytes)) => {
-                let bytes = Bytes::from(bytes);
-                if Digest::of(digest.algorithm(), &bytes) == digest {
-                    Some(bytes)
-                } else {
-                    self.quarantine(digest, bytes.len() as u64).await;
-                    None
-                }
-            }
+            Ok(Some(bytes)) => Some(Bytes::from(bytes)),
             Ok(None) => None,
             Err(cause) if cause.kind() == std::io::ErrorKind::FileTooLarge => return None,
             Err(cause) => {
@@ -193,7 +195,7 @@ impl Inner {
     async fn absent(&self, digests: &[Digest]) -> Vec<Digest> {
         let wanted = digests.to_vec();
         let looked = self.tier.run(move |tier| {
-            let absent = |digest: &Digest| tier.open_blob(digest).ok().flatten().is_none();
+            let absent = |digest: &Digest| !tier.holds(digest);
             Ok(wanted.into_iter().filter(absent).collect::<Vec<_>>())
         });
         let Ok(not_local) = looked.await else {

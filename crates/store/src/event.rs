@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use longshore_reference::Named;
 
+use crate::tier::Reason;
+
 /// Hears of events.
 pub type Observer = Arc<dyn Fn(&Event<'_>) + Send + Sync>;
 
@@ -28,6 +30,18 @@ pub enum Event<'a> {
     Quarantined,
     /// The bucket had other bytes than the digest's, or not all of them; upstream was asked, and they are replaced.
     BucketDamaged,
+    /// Content of the local tier was evicted.
+    Evicted {
+        /// Why it had to go.
+        reason: Reason,
+        /// Bytes that were freed.
+        bytes: u64,
+    },
+    /// A file of the local tier could not be opened, written, moved or removed.
+    LocalFailed {
+        /// What was tried: `open`, `commit`, `write record`, `quarantine` or `evict`.
+        action: &'static str,
+    },
     /// The bucket answers, or is left alone for a while because it does not. Told when that changes.
     BucketUp {
         /// It answers.

@@ -4,8 +4,8 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use longshore_reference::{Algorithm, Digest, Hasher};
@@ -14,7 +14,7 @@ use rustix::io::Errno;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
-use crate::tier::Tier;
+use crate::tier::{Reservation, Tier};
 
 /// Bytes on their way into the local tier. Dropped before `commit`, it is aborted and leaves nothing.
 #[derive(Debug)]
@@ -23,6 +23,8 @@ pub(crate) struct Ingest {
     path: PathBuf,
     file: Arc<File>,
     committed: AtomicBool,
+    /// Room that counts against the capacity until the bytes are committed.
+    reservation: Mutex<Option<Reservation>>,
     /// Waits for the removal of the file, which takes long where it is large.
     tracker: TaskTracker,
 }
@@ -79,6 +81,7 @@ impl Ingest {
             path,
             file: Arc::new(file),
             committed: AtomicBool::new(false),
+            reservation: Mutex::default(),
             tracker: tracker.clone(),
         })
     }
@@ -110,6 +113,7 @@ impl Ingest {
         if i64::try_from(size).is_err() {
             return Err(io::ErrorKind::FileTooLarge.into());
         }
+        *self.reservation() = Some(self.tier.reserve(size)?);
         match fallocate(&*self.file, FallocateFlags::KEEP_SIZE, 0, size) {
             Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) | Ok(()) => Ok(()),
             Err(e) => Err(e.into()),
@@ -144,8 +148,14 @@ impl Ingest {
         } = hashed;
         self.tier
             .commit(&self.path, &self.file, digest, *in_bucket)?;
+        self.reservation().take();
         self.committed.store(true, Ordering::Release);
         Ok(hashed.len)
+    }
+
+    fn reservation(&self) -> MutexGuard<'_, Option<Reservation>> {
+        let reservation = self.reservation.lock();
+        reservation.unwrap_or_else(PoisonError::into_inner)
     }
 }
 

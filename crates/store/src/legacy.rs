@@ -208,14 +208,11 @@ impl Store {
         }
         let hashed = hashing.finish();
         let (digest, size) = (hashed.digest, hashed.len);
-        let committed = store.tier.run(move |tier| match tier.open_blob(&digest)? {
-            Some(_) => Ok(false),
-            None => ingest.commit(&hashed).map(|_| true),
+        let committed = store.tier.run(move |tier| match tier.holds(&digest) {
+            true => Ok(()),
+            false => ingest.commit(&hashed).map(drop),
         });
-        let fresh = committed.await.map_err(failed)?;
-        if fresh {
-            store.committed(size);
-        }
+        committed.await.map_err(failed)?;
         let record = ContentRecord {
             origin: Some(Origin::V1Layer { id: id.into() }),
             ..ContentRecord::verified(size)

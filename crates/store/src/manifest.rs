@@ -67,10 +67,11 @@ impl Store {
     /// [`Error::Refused`] when upstream refuses and nothing kept may be served, [`Error::NotWhole`] when something is
     /// kept that could not be pulled to its end, [`Error::Mismatch`] when what came is not what was asked for.
     pub async fn manifest(&self, request: &Request<Reference>) -> Result<Held, Error> {
-        match &request.target {
+        let held = match &request.target {
             Reference::Tagged(tagged) => self.tagged(request, tagged).await,
             Reference::Canonical(canonical) => self.canonical(request, canonical).await,
-        }
+        };
+        held.inspect(|held| self.0.tier.served(&request.target, &held.digest))
     }
 
     async fn tagged(&self, request: &Request<Reference>, tagged: &Tagged) -> Result<Held, Error> {

@@ -143,7 +143,7 @@ impl BlobReader {
     async fn recover(&mut self, file: Arc<File>, size: u64, cause: Option<std::io::Error>) {
         let digest = self.request.target.digest();
         tracing::error!(%digest, position = self.position, ?cause, "kept content cannot be read, going on from upstream");
-        self.store.quarantine(digest, size).await;
+        self.store.quarantine(digest, &file).await;
         let salvage = Salvage {
             file,
             len: self.position,

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::fmt;
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -27,7 +26,7 @@ use crate::legacy::Wanted;
 use crate::manifest::{Held, Kept};
 use crate::records::{self, Records};
 use crate::sweep;
-use crate::tier::Tier;
+use crate::tier::{self, Amount, Kept, Pin, Settings, Stamp, Tier};
 use crate::uploads::Uploads;
 
 /// How long wrong bytes are remembered: a client that resumes in that time must not join them to right ones.
@@ -47,6 +46,14 @@ pub struct Options {
     pub spool: Option<PathBuf>,
     /// The bucket behind the local tier: `s3://`, `gs://`, `az://` or `memory://`.
     pub bucket: Option<Url>,
+    /// How much the local tier may hold: by default what it holds when it is opened and half of what is free then.
+    pub capacity: Option<Amount>,
+    /// How much of the local tier's file system stays free.
+    pub min_free: Amount,
+    /// How long a round takes in which every kept file is hashed again; zero: none is made.
+    pub scrub: Duration,
+    /// What is never evicted.
+    pub pins: Vec<Pin>,
     /// Fills in flight at once.
     pub fills_max: usize,
     /// Memory for manifests, in bytes.
@@ -67,6 +74,10 @@ impl Options {
             local: local.into(),
             spool: None,
             bucket: None,
+            capacity: None,
+            min_free: Amount::Bytes(0),
+            scrub: Duration::from_secs(30 * 24 * 3600),
+            pins: Vec::new(),
             fills_max: 64,
             manifest_memory_bytes: 64 << 20,
             clock: Arc::new(SystemTime::now),
@@ -93,6 +104,10 @@ pub struct Usage {
     pub bytes: u64,
     /// Number of the blobs in the local tier.
     pub objects: u64,
+    /// Bytes that fills in flight have reserved in the local tier.
+    pub reserved_bytes: u64,
+    /// Bytes that the local tier may hold; zero until its files were counted after the start.
+    pub capacity_bytes: u64,
     /// Fills in flight.
     pub fills: usize,
     /// Blobs and records that the bucket does not have yet.
@@ -114,8 +129,6 @@ pub(crate) struct Inner {
     /// Questions about manifests, and whether a repository has a blob that is held for another one.
     pub(crate) manifests_asked: Flights<Reference, Result<Held, Error>>,
     pub(crate) blobs_confirmed: Flights<Canonical, Result<Option<u64>, Refusal>>,
-    /// Kept files that are not of the size that was told for them, while they are hashed.
-    pub(crate) files_checked: Flights<Digest, Option<u64>>,
     /// Legacy documents that are being converted, and what was made of them.
     pub(crate) conversions: Flights<Wanted, Result<Held, Error>>,
     pub(crate) made: Cache<Wanted, Digest>,
@@ -135,8 +148,6 @@ pub(crate) struct Inner {
     ended: CancellationToken,
     observer: Observer,
     distrusted: Mutex<HashMap<Digest, Instant>>,
-    bytes: AtomicU64,
-    objects: AtomicU64,
 }
 
 /// What was asked: a client may ask for one digest as a manifest and as a blob.
@@ -166,16 +177,26 @@ impl Store {
             bucket,
             ..
         } = options;
-        let tier = {
-            let (at, has_bucket) = (root.clone(), bucket.is_some());
-            tokio::task::spawn_blocking(move || match has_bucket {
-                true => Tier::open_before_bucket(&at, spool.as_deref()),
-                false => Tier::open(&at, spool.as_deref()),
-            })
-            .await
-            .map_err(|cause| Error::local("open", &root, std::io::Error::other(cause)))??
-        };
         let tracker = TaskTracker::new();
+        let settings = Settings {
+            capacity: options.capacity,
+            min_free: options.min_free,
+            scrub: options.scrub,
+            pins: options.pins,
+            clock: Arc::clone(&options.clock),
+            observer: observe(&options.observer),
+        };
+        let tier = {
+            let (at, tracker, has_bucket) = (root.clone(), tracker.clone(), bucket.is_some());
+            let open = move || match has_bucket {
+                true => Tier::open_before_bucket(&at, spool.as_deref(), settings, tracker),
+                false => Tier::open(&at, spool.as_deref(), settings, tracker),
+            };
+            tokio::task::spawn_blocking(open)
+                .await
+                .map_err(|cause| Error::local("open", &root, std::io::Error::other(cause)))??
+        };
+        tier.keep_house();
         let bucket = bucket
             .map(|url| Bucket::open(&url, Arc::clone(&options.observer)))
             .transpose()?;
@@ -191,7 +212,6 @@ impl Store {
             fills: Fills::new(options.fills_max),
             manifests_asked: Flights::new(tracker.clone()),
             blobs_confirmed: Flights::new(tracker.clone()),
-            files_checked: Flights::new(tracker.clone()),
             conversions: Flights::new(tracker.clone()),
             made: Cache::new(MADE_IN_MEMORY),
             layers_asked: Flights::new(tracker.clone()),
@@ -214,23 +234,28 @@ impl Store {
             ended: CancellationToken::new(),
             observer: options.observer,
             distrusted: Mutex::default(),
-            bytes: AtomicU64::new(0),
-            objects: AtomicU64::new(0),
         }));
-        store.0.count_held();
+        let manifests = store.0.manifests.clone();
+        store
+            .0
+            .tier
+            .on_gone(move |digest| manifests.invalidate(digest));
         store.0.sweep();
         Ok(store)
     }
 
-    /// What is held and under way. The walk that counts what an earlier process left may still be going on.
+    /// What is held and under way. Files that other processes left or removed are counted a little later.
     pub fn usage(&self) -> Usage {
         let uploads = self.0.uploads.as_ref();
         let backlog = uploads.map(Uploads::backlog).unwrap_or_default();
+        let held = self.0.tier.usage();
         Usage {
             outbox: backlog.entries,
             outbox_oldest: backlog.oldest,
-            bytes: self.0.bytes.load(Ordering::Relaxed),
-            objects: self.0.objects.load(Ordering::Relaxed),
+            bytes: held.bytes,
+            objects: held.objects,
+            reserved_bytes: held.reserved,
+            capacity_bytes: held.capacity,
             fills: self.0.fills.len(),
         }
     }
@@ -241,6 +266,7 @@ impl Store {
     pub async fn close(&self) {
         self.0.ended.cancel();
         self.0.fills.give_up_all();
+        self.0.tier.close();
         self.0.tracker.close();
         self.0.tracker.wait().await;
         if let Some(uploads) = &self.0.uploads {
@@ -250,32 +276,35 @@ impl Store {
 }
 
 impl Inner {
-    /// Opens a blob of the local tier.
+    /// What the local tier has of a blob.
+    pub(crate) async fn look_up(&self, digest: &Digest) -> Result<Kept, Error> {
+        let kept = self.tier.find_blob(digest).await;
+        kept.map_err(|cause| Error::local("open", std::path::Path::new(&digest.to_string()), cause))
+    }
+
+    /// Size of a blob of the local tier whose bytes are the digest's.
+    pub(crate) async fn size_of(&self, digest: &Digest) -> Result<Option<u64>, Error> {
+        let size = self.tier.size_of(digest).await;
+        size.map_err(|cause| Error::local("open", std::path::Path::new(&digest.to_string()), cause))
+    }
+
+    /// Opens a blob of the local tier, and its size. Its bytes are the digest's.
     pub(crate) async fn open_local(&self, digest: &Digest) -> Result<Option<(File, u64)>, Error> {
-        let digest = *digest;
-        let opened = self.tier.run(move |tier| tier.open_blob(&digest)).await;
-        opened
-            .map_err(|cause| Error::local("open", std::path::Path::new(&digest.to_string()), cause))
+        Ok(match self.look_up(digest).await? {
+            Kept::Whole(opened) => Some((opened.file, opened.stamp.size)),
+            Kept::Cut(_) | Kept::Nothing => None,
+        })
     }
 
-    /// Counts a committed blob.
-    pub(crate) fn committed(&self, size: u64) {
-        self.bytes.fetch_add(size, Ordering::Relaxed);
-        self.objects.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Moves a kept blob aside that cannot be read or is not whole.
-    pub(crate) async fn quarantine(&self, digest: Digest, size: u64) {
-        match self.tier.run(move |tier| tier.quarantine(&digest)).await {
-            Ok(true) => {
-                tracing::error!(%digest, "kept content is damaged: moved to quarantine");
-                self.manifests.invalidate(&digest);
-                count_down(&self.bytes, size);
-                count_down(&self.objects, 1);
-                self.tell(&Event::Quarantined);
-            }
-            Ok(false) => {}
-            Err(cause) => tracing::error!(%digest, %cause, "damaged content could not be moved"),
+    /// Moves a blob's file to quarantine that could not be read to its end, if it still bears the name.
+    pub(crate) async fn quarantine(&self, digest: Digest, file: &Arc<File>) {
+        let file = Arc::clone(file);
+        let moved = self.tier.run(move |tier| {
+            let stamp = Stamp::of(&file)?;
+            Ok(tier.quarantine(&digest, &stamp))
+        });
+        if let Err(cause) = moved.await {
+            tracing::error!(%digest, %cause, "damaged content could not be looked at");
         }
     }
 
@@ -324,26 +353,18 @@ impl Inner {
             tokio::spawn(async move { ended.run_until_cancelled(sweep).await });
         }
     }
-
-    fn count_held(self: &Arc<Self>) {
-        let inner = Arc::clone(self);
-        self.tracker.spawn(async move {
-            match inner.tier.run(Tier::usage).await {
-                Ok(usage) => {
-                    inner.bytes.fetch_add(usage.bytes, Ordering::Relaxed);
-                    inner.objects.fetch_add(usage.objects, Ordering::Relaxed);
-                }
-                Err(cause) => tracing::warn!(%cause, "held content could not be counted"),
-            }
-        });
-    }
 }
 
-/// Never below zero: what was held at the start may not be counted yet.
-fn count_down(counter: &AtomicU64, by: u64) {
-    let less = |count: u64| Some(count.saturating_sub(by));
-    // It always has a new value.
-    let _ = counter.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+/// Passes on what happens in the local tier.
+fn observe(observer: &Observer) -> Arc<dyn Fn(tier::Event) + Send + Sync> {
+    let observer = Arc::clone(observer);
+    Arc::new(move |event| {
+        observer(&match event {
+            tier::Event::Quarantined => Event::Quarantined,
+            tier::Event::Evicted { reason, bytes } => Event::Evicted { reason, bytes },
+            tier::Event::Failed { action } => Event::LocalFailed { action },
+        });
+    })
 }
 
 impl fmt::Debug for Inner {

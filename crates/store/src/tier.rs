@@ -1,99 +1,270 @@
-//! The local tier: plain files, each whole or absent.
+//! The local tier: the one owner of the local files. Each is whole or absent, and none is served that is not what was
+//! committed.
+//!
+//! `open()` of a file is the look-up. What was recorded when a blob was committed says whether the file is still the
+//! same; one that is not is hashed before anybody gets it. Content is evicted by whole images when there is too much
+//! of it.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::fs::{self, File};
+use std::hash::{BuildHasher, RandomState};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use longshore_reference::{Digest, Verifier};
+use longshore_reference::{Digest, Reference, Verifier};
+use tokio::sync::{Notify, Semaphore};
 use tokio::task::spawn_blocking;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
+use self::catalog::Catalog;
+use self::files::{Files, Found, make_parents, read_all};
+use self::index::Held;
+use self::outbox::Outbox;
+use self::pins::Pins;
+use self::recent::Recent;
+use self::room::{Limits, Room};
 use crate::error::Error;
+use crate::flights::Flights;
 
+mod catalog;
+mod files;
+mod housekeeping;
+mod images;
+mod index;
+mod journal;
 pub(crate) mod layout;
 pub(crate) mod outbox;
+mod pins;
+mod policy;
+mod recent;
+mod room;
 mod spool;
+mod stamp;
 
-use self::outbox::Outbox;
+pub(crate) use self::images::children;
+pub use self::pins::{Pin, PinError};
+pub use self::room::{Amount, Reason};
+pub(crate) use self::stamp::Stamp;
 
 /// Bytes of a file that are hashed at once: 512 KiB.
 const READ_BYTES: usize = 512 << 10;
+/// Files that are hashed at once because they are not what was committed.
+const CHECKS_MAX: usize = 4;
+/// Damaged files that are remembered because they could not be moved away; others are hashed again.
+const DAMAGED_MAX: usize = 1000;
+/// How often a file is hashed that changes meanwhile, before it counts as damaged.
+const CHECK_TRIES: usize = 3;
 
-/// The folder of the store, and this process's own folder in the spool. Cheap to clone.
-///
-/// *Invariant*: a name below `blobs/` appears by a rename of synced, verified content, and only so.
-#[derive(Clone, Debug)]
-pub(crate) struct Tier(Arc<Inner>);
-
-#[derive(Debug)]
-struct Inner {
-    root: PathBuf,
-    spool: PathBuf,
-    /// What a bucket behind this tier lacks.
-    outbox: Option<Arc<Outbox>>,
-    /// Held for the life of the process: others remove only folders whose lock is free.
-    _lock: File,
-    next: AtomicU64,
+/// What the local tier is opened with.
+pub(crate) struct Settings {
+    /// How much it may hold; by default what it holds and half of what is free.
+    pub(crate) capacity: Option<Amount>,
+    /// How much of the file system stays free.
+    pub(crate) min_free: Amount,
+    /// How long a round takes in which every file is hashed; zero: none is made.
+    pub(crate) scrub: Duration,
+    /// What is never evicted.
+    pub(crate) pins: Vec<Pin>,
+    pub(crate) clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    pub(crate) observer: Arc<dyn Fn(Event) + Send + Sync>,
 }
 
-/// Bytes and number of the blobs that are held.
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            capacity: None,
+            min_free: Amount::Bytes(0),
+            scrub: Duration::from_secs(30 * 24 * 3600),
+            pins: Vec::new(),
+            clock: Arc::new(SystemTime::now),
+            observer: Arc::new(|_| {}),
+        }
+    }
+}
+
+/// Something that happened in the local tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A damaged file was moved out of the way.
+    Quarantined,
+    /// Content was evicted.
+    Evicted { reason: Reason, bytes: u64 },
+    /// A file could not be opened, written, moved or removed.
+    Failed { action: &'static str },
+}
+
+/// Hears of a blob.
+type Hear = Box<dyn Fn(&Digest) + Send + Sync>;
+
+/// The local tier. Cheap to clone.
+///
+/// *Invariants*: a name below `blobs/` appears by a rename of synced, verified content, and only so. A manifest is
+/// evicted before what it names.
+#[derive(Clone)]
+pub(crate) struct Tier(Arc<Inner>);
+
+struct Inner {
+    files: Files,
+    catalog: Catalog,
+    /// Held while a blob's name appears or disappears, so that the index agrees with the files.
+    moves: Mutex<()>,
+    /// Files that are hashed because they are not what was committed.
+    checks: Flights<(Digest, Stamp), bool>,
+    checking: Arc<Semaphore>,
+    /// Damaged files that could not be moved away: they are not hashed again.
+    damaged: Mutex<Vec<(Digest, Stamp)>>,
+    capacity: Option<Amount>,
+    min_free: Amount,
+    scrub: Duration,
+    limits: OnceLock<Limits>,
+    reserved: AtomicU64,
+    room_wanted: Arc<Notify>,
+    /// Ends the work in the background.
+    closed: CancellationToken,
+    tracker: TaskTracker,
+    pins: Pins,
+    recent: Recent,
+    hasher: RandomState,
+    /// Called with a manifest or blob that was evicted or quarantined, before what it names goes.
+    gone: OnceLock<Hear>,
+    /// What the bucket does not have yet, and must not be evicted.
+    outbox: Option<Arc<Outbox>>,
+    clock: Arc<dyn Fn() -> SystemTime + Send + Sync>,
+    observer: Arc<dyn Fn(Event) + Send + Sync>,
+}
+
+/// A blob that was opened, and that has the digest's bytes.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) file: File,
+    pub(crate) stamp: Stamp,
+}
+
+/// What there is of a blob.
+#[derive(Debug)]
+pub(crate) enum Kept {
+    /// All of it: its bytes are the digest's.
+    Whole(Opened),
+    /// A file that was cut. Whether what is left of it is right is not known.
+    Cut(Opened),
+    Nothing,
+}
+
+/// What is held and how much may be, in bytes and blobs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Usage {
     pub(crate) bytes: u64,
     pub(crate) objects: u64,
+    pub(crate) reserved: u64,
+    /// Zero until the files were counted after the start.
+    pub(crate) capacity: u64,
+}
+
+/// Room that a fill has reserved. It is given back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    tier: Tier,
+    bytes: u64,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.closed.cancel();
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.tier
+            .0
+            .reserved
+            .fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 impl Tier {
-    /// Opens or makes the store below `root`, and removes what crashed processes left in the spool.
-    pub(crate) fn open(root: &Path, spool: Option<&Path>) -> Result<Self, Error> {
-        Self::open_tier(root, spool, false)
+    /// Opens or makes the store below `root`, removes what crashed processes left in the spool, and reads the index.
+    pub(crate) fn open(
+        root: &Path,
+        spool: Option<&Path>,
+        settings: Settings,
+        tracker: TaskTracker,
+    ) -> Result<Self, Error> {
+        Self::open_tier(root, spool, settings, tracker, false)
     }
 
     /// As [`open`](Self::open), in front of a bucket: what is committed and written is listed in the outbox.
-    pub(crate) fn open_before_bucket(root: &Path, spool: Option<&Path>) -> Result<Self, Error> {
-        Self::open_tier(root, spool, true)
+    pub(crate) fn open_before_bucket(
+        root: &Path,
+        spool: Option<&Path>,
+        settings: Settings,
+        tracker: TaskTracker,
+    ) -> Result<Self, Error> {
+        Self::open_tier(root, spool, settings, tracker, true)
     }
 
-    fn open_tier(root: &Path, spool: Option<&Path>, before_bucket: bool) -> Result<Self, Error> {
-        let spools = spool.map_or_else(|| root.join(layout::SPOOL), Path::to_path_buf);
-        for folder in [root, &root.join(layout::BLOBS), &spools] {
-            fs::create_dir_all(folder).map_err(|e| Error::local("make folder", folder, e))?;
-        }
-        if spool::is_among_content(root, &spools)
-            .map_err(|e| Error::local("look at", &spools, e))?
-        {
-            return Err(Error::SpoolInStore {
-                spool: spools.display().to_string(),
-                store: root.display().to_string(),
-            });
-        }
-        mark(root)?;
-        let device = |path: &Path| {
-            fs::metadata(path)
-                .map(|found| found.dev())
-                .map_err(|e| Error::local("look at", path, e))
-        };
-        if device(root)? != device(&spools)? {
-            return Err(Error::SpoolElsewhere {
-                spool: spools.display().to_string(),
-                store: root.display().to_string(),
-            });
-        }
-        let (spool, lock) =
-            spool::enter(&spools).map_err(|e| Error::local("lock a folder in", &spools, e))?;
+    fn open_tier(
+        root: &Path,
+        spool: Option<&Path>,
+        settings: Settings,
+        tracker: TaskTracker,
+        before_bucket: bool,
+    ) -> Result<Self, Error> {
+        let files = Files::open(root, spool)?;
         let outbox = before_bucket
             .then(|| Outbox::open(root).map(Arc::new))
             .transpose()
             .map_err(|e| Error::local("make folder", &root.join(layout::OUTBOX), e))?;
+        let catalog = Catalog::open(&files.path(layout::INDEX));
+        let pins = Pins::new(settings.pins);
+        catalog.retain_pins(|name| pins.hold_name(name));
+        for digest in pins.digests() {
+            catalog.pin(&digest.to_string(), digest);
+        }
         Ok(Self(Arc::new(Inner {
-            root: root.to_path_buf(),
-            spool,
+            files,
+            catalog,
+            moves: Mutex::default(),
+            checks: Flights::new(tracker.clone()),
+            checking: Arc::new(Semaphore::new(CHECKS_MAX)),
+            damaged: Mutex::default(),
+            capacity: settings.capacity,
+            min_free: settings.min_free,
+            scrub: settings.scrub,
+            limits: OnceLock::new(),
+            reserved: AtomicU64::new(0),
+            room_wanted: Arc::default(),
+            closed: CancellationToken::new(),
+            tracker,
+            pins,
+            recent: Recent::default(),
+            hasher: RandomState::new(),
+            gone: OnceLock::new(),
             outbox,
-            _lock: lock,
-            next: AtomicU64::new(0),
+            clock: settings.clock,
+            observer: settings.observer,
         })))
+    }
+
+    /// A tier in front of a bucket, everything else by default, without work in the background.
+    #[cfg(test)]
+    pub(crate) fn before_bucket(root: &Path) -> Result<Self, Error> {
+        Self::open_before_bucket(root, None, Settings::default(), TaskTracker::new())
+    }
+
+    /// A tier in this folder, everything else by default, without work in the background.
+    #[cfg(test)]
+    pub(crate) fn of(root: &Path, spool: Option<&Path>) -> Result<Self, Error> {
+        Self::open(root, spool, Settings::default(), TaskTracker::new())
+    }
+
+    /// Calls this with every blob that is evicted or quarantined.
+    pub(crate) fn on_gone(&self, gone: impl Fn(&Digest) + Send + Sync + 'static) {
+        drop(self.0.gone.set(Box::new(gone)));
     }
 
     /// What the bucket lacks; `None` without a bucket.
@@ -114,18 +285,32 @@ impl Tier {
 
     /// A new file in the spool, readable and writable.
     pub(crate) fn create_spooled(&self) -> io::Result<(PathBuf, File)> {
-        let number = self.0.next.fetch_add(1, Ordering::Relaxed);
-        let path = self.0.spool.join(number.to_string());
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(&path)?;
-        Ok((path, file))
+        self.0.files.create_spooled()
     }
 
-    /// Syncs a spooled file and gives it its name. After this the content is there whatever happens, and unless the
-    /// bucket has it already, it will be uploaded.
+    /// Counts room that a fill will need against the capacity.
+    ///
+    /// # Errors
+    /// `FileTooLarge` for more than the store could hold if all else went.
+    pub(crate) fn reserve(&self, bytes: u64) -> io::Result<Reservation> {
+        let capacity = self
+            .0
+            .limits
+            .get()
+            .map_or(u64::MAX, |limits| limits.capacity);
+        if bytes > capacity {
+            return Err(io::ErrorKind::FileTooLarge.into());
+        }
+        self.0.reserved.fetch_add(bytes, Ordering::Relaxed);
+        self.0.room_wanted.notify_one();
+        Ok(Reservation {
+            tier: self.clone(),
+            bytes,
+        })
+    }
+
+    /// Syncs a spooled file of verified content and gives it its name. After this the content is there whatever
+    /// happens, and unless the bucket has it already, it will be uploaded.
     pub(crate) fn commit(
         &self,
         spooled: &Path,
@@ -133,59 +318,202 @@ impl Tier {
         digest: &Digest,
         in_bucket: bool,
     ) -> io::Result<()> {
-        file.sync_data()?;
         let outbox = self.0.outbox.as_ref().filter(|_| !in_bucket);
         if let Some(Err(cause)) = outbox.map(|outbox| outbox.list_blob(digest)) {
             tracing::error!(%digest, %cause, "not in the outbox: a crash may leave it out of the bucket");
         }
-        let target = self.path(&layout::blob(digest));
-        let folder = make_parents(&target)?;
-        fs::rename(spooled, &target)?;
+        let committed = self.give_name(spooled, file, digest);
         // Only now: whoever uploads it must find it.
-        if let Some(outbox) = outbox {
+        if let Some(outbox) = outbox.filter(|_| committed.is_ok()) {
             outbox.queue_blob(digest);
+        }
+        if committed.is_err() {
+            self.failed("commit");
+        }
+        self.0.room_wanted.notify_one();
+        committed
+    }
+
+    fn give_name(&self, spooled: &Path, file: &File, digest: &Digest) -> io::Result<()> {
+        file.sync_data()?;
+        let target = self.0.files.blob(digest);
+        let folder = make_parents(&target)?;
+        {
+            let _moving = self.moves();
+            self.clear(digest, &target)?;
+            fs::rename(spooled, &target)?;
+            self.believe(digest, Stamp::of(file)?);
         }
         File::open(folder)?.sync_all()
     }
 
-    /// Opens a blob for reading. This is the look-up: there is no index that could disagree.
-    pub(crate) fn open_blob(&self, digest: &Digest) -> io::Result<Option<(File, u64)>> {
-        let Some(file) = absent(File::open(self.path(&layout::blob(digest))))? else {
-            return Ok(None);
-        };
-        let size = file.metadata()?.len();
-        Ok(Some((file, size)))
-    }
-
-    /// Whether a file's bytes have the digest. Reads all of them.
-    pub(crate) fn has_digest(file: &File, digest: &Digest) -> io::Result<bool> {
-        let mut verifier = Verifier::new(*digest);
-        let mut buffer = vec![0; READ_BYTES];
-        let mut at = 0;
-        loop {
-            let len = file.read_at(&mut buffer, at)?;
-            let Some(bytes) = buffer.get(..len).filter(|bytes| !bytes.is_empty()) else {
-                return Ok(verifier.verify());
-            };
-            verifier.update(bytes);
-            at += len as u64;
+    /// Moves away what no file can replace: a folder.
+    fn clear(&self, digest: &Digest, target: &Path) -> io::Result<()> {
+        match fs::symlink_metadata(target) {
+            Ok(found) if found.is_dir() => self.0.files.quarantine(digest),
+            _ => Ok(()),
         }
     }
 
-    /// Reads a small object whole; one of more than `bytes_max` is an error.
+    /// Opens a blob whose bytes are the digest's. A file that is not what was committed is hashed first, once for all
+    /// who ask; a damaged one is moved to quarantine, and there is none.
+    ///
+    /// # Errors
+    /// The process may open no more files, or the task was cut off.
+    pub(crate) async fn open_blob(&self, digest: &Digest) -> io::Result<Option<Opened>> {
+        Ok(match self.find_blob(digest).await? {
+            Kept::Whole(opened) => Some(opened),
+            Kept::Cut(_) | Kept::Nothing => None,
+        })
+    }
+
+    /// As [`open_blob`](Self::open_blob), and what is left of a file that was cut: it is in quarantine, and its bytes
+    /// were not hashed.
+    ///
+    /// # Errors
+    /// The process may open no more files, or the task was cut off.
+    pub(crate) async fn find_blob(&self, digest: &Digest) -> io::Result<Kept> {
+        let digest = *digest;
+        let looked = self.run(move |tier| {
+            let looked = tier.look(&digest)?;
+            if let Look::Cut(cut) = &looked {
+                tier.quarantine(&digest, &cut.stamp);
+            }
+            Ok(looked)
+        });
+        Ok(match looked.await? {
+            Look::Nothing => Kept::Nothing,
+            Look::Cut(opened) => Kept::Cut(opened),
+            Look::Trusted(opened) => Kept::Whole(opened),
+            Look::Doubtful(opened) => match self.check(digest, &opened).await? {
+                true => Kept::Whole(opened),
+                false => Kept::Nothing,
+            },
+        })
+    }
+
+    /// Size of a blob whose bytes are the digest's.
+    ///
+    /// # Errors
+    /// The process may open no more files, or the task was cut off.
+    pub(crate) async fn size_of(&self, digest: &Digest) -> io::Result<Option<u64>> {
+        let digest = *digest;
+        Ok(match self.run(move |tier| tier.look(&digest)).await? {
+            Look::Nothing | Look::Cut(_) => None,
+            Look::Trusted(opened) => Some(opened.stamp.size),
+            Look::Doubtful(opened) => {
+                let right = self.check(digest, &opened).await?;
+                right.then_some(opened.stamp.size)
+            }
+        })
+    }
+
+    /// Whether a blob is held, without a look at its bytes.
+    pub(crate) fn holds(&self, digest: &Digest) -> bool {
+        match self.look(digest) {
+            Ok(Look::Trusted(_) | Look::Doubtful(_)) => true,
+            Ok(Look::Nothing | Look::Cut(_)) | Err(_) => false,
+        }
+    }
+
+    /// Whether a blob is recorded as held, without a look at the disk.
+    pub(crate) fn is_recorded(&self, digest: &Digest) -> bool {
+        self.0.catalog.held(digest).is_some()
+    }
+
+    /// Reads a blob of at most `bytes_max` bytes. It is hashed: a damaged one is moved to quarantine, and there is none.
+    ///
+    /// # Errors
+    /// `FileTooLarge`; or the file cannot be read.
+    pub(crate) fn read_blob(&self, digest: &Digest, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
+        let opened = match self.look(digest)? {
+            Look::Nothing => return Ok(None),
+            Look::Trusted(opened) | Look::Doubtful(opened) | Look::Cut(opened) => opened,
+        };
+        let stamp = opened.stamp;
+        let bytes = match read_all(opened.file, bytes_max) {
+            Err(cause) if cause.kind() == io::ErrorKind::FileTooLarge => return Err(cause),
+            Ok(bytes) if Digest::of(digest.algorithm(), &bytes) == *digest => Some(bytes),
+            Ok(_) | Err(_) => None,
+        };
+        match bytes {
+            Some(_) if !self.0.catalog.trusts(digest, &stamp) => self.confirm(digest, stamp),
+            Some(_) => {}
+            None => {
+                self.quarantine(digest, &stamp);
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Moves a damaged file to quarantine, if it still is the one with this stamp. Returns false when it is not.
+    pub(crate) fn quarantine(&self, digest: &Digest, stamp: &Stamp) -> bool {
+        let moving = self.moves();
+        let moved = match self.0.files.stamp(digest) {
+            Ok(Some(found)) if found.is_same_file(stamp) => self.0.files.quarantine(digest),
+            Ok(_) => return false,
+            Err(cause) => Err(cause),
+        };
+        self.0.catalog.remove(digest);
+        if let Err(cause) = &moved {
+            tracing::error!(%digest, %cause, "damaged content could not be moved: it is passed over");
+            self.failed("quarantine");
+            let mut damaged = self.damaged();
+            damaged.retain(|(other, _)| other != digest);
+            if damaged.len() >= DAMAGED_MAX {
+                damaged.remove(0);
+            }
+            damaged.push((*digest, *stamp));
+        } else {
+            tracing::error!(%digest, "kept content is damaged: moved to quarantine");
+            (self.0.observer)(Event::Quarantined);
+        }
+        drop(moving);
+        self.tell_gone(digest);
+        true
+    }
+
+    /// A held manifest names these blobs and manifests. `reference` is what it was asked for by.
+    pub(crate) fn image(&self, reference: &Reference, stored: &Digest, children: &[Digest]) {
+        {
+            // Nothing that it names is evicted between a look at what names it and the removal of its file.
+            let _moving = self.moves();
+            self.0.catalog.image(stored, children);
+        }
+        self.pin(reference, stored);
+    }
+
+    /// A manifest was served: what it names is used too.
+    pub(crate) fn served(&self, reference: &Reference, stored: &Digest) {
+        let now = self.now();
+        // A pin may be by tag or repository: without pins one use of a digest is as good as another.
+        let salt = match self.0.pins.is_empty() {
+            true => 0,
+            false => RandomState::hash_one(&self.0.hasher, reference),
+        };
+        if self.0.recent.is_news(stored, salt, now) {
+            self.0.catalog.touch(stored, now);
+            self.pin(reference, stored);
+        }
+    }
+
+    /// A blob was served.
+    pub(crate) fn touch(&self, digest: &Digest) {
+        let now = self.now();
+        if self.0.recent.is_news(digest, 0, now) {
+            self.0.catalog.touch(digest, now);
+        }
+    }
+
+    fn pin(&self, reference: &Reference, stored: &Digest) {
+        if !self.0.pins.is_empty() && self.0.pins.hold(reference) {
+            self.0.catalog.pin(&reference.to_string(), stored);
+        }
+    }
+
+    /// Reads a record; one of more than `bytes_max` is an error.
     pub(crate) fn read(&self, key: &str, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
-        let Some(file) = absent(File::open(self.path(key)))? else {
-            return Ok(None);
-        };
-        let mut bytes = Vec::new();
-        let read = file.take(bytes_max + 1).read_to_end(&mut bytes)?;
-        if read as u64 > bytes_max {
-            return Err(io::Error::new(
-                io::ErrorKind::FileTooLarge,
-                "larger than it may be",
-            ));
-        }
-        Ok(Some(bytes))
+        self.0.files.read(key, bytes_max)
     }
 
     /// Names of what is in a folder; none where it does not exist.
@@ -199,8 +527,7 @@ impl Tier {
             .collect()
     }
 
-    /// Replaces a record, here and in the bucket. Readers see the old or the new one; a crash may lose the new one, which
-    /// costs one request to upstream.
+    /// Replaces a record. Readers see the old or the new one; a crash may lose the new one, which costs one question.
     pub(crate) fn write_record(&self, key: &str, bytes: &[u8]) -> io::Result<()> {
         self.copy_record(key, bytes)?;
         self.list_record(key, false)
@@ -208,16 +535,8 @@ impl Tier {
 
     /// Replaces a record by what the bucket has.
     pub(crate) fn copy_record(&self, key: &str, bytes: &[u8]) -> io::Result<()> {
-        let (spooled, mut file) = self.create_spooled()?;
-        let target = self.path(key);
-        let written = file
-            .write_all(bytes)
-            .and_then(|()| make_parents(&target))
-            .and_then(|_| fs::rename(&spooled, &target));
-        if written.is_err() {
-            drop(fs::remove_file(&spooled));
-        }
-        written
+        let written = self.0.files.write_record(key, bytes);
+        written.inspect_err(|_| self.failed("write record"))
     }
 
     /// Removes a record, here and in the bucket; one that is not there is removed already.
@@ -228,7 +547,7 @@ impl Tier {
 
     /// Removes a record here alone.
     pub(crate) fn drop_record(&self, key: &str) -> io::Result<()> {
-        absent(fs::remove_file(self.path(key))).map(|_| ())
+        self.0.files.remove(key)
     }
 
     fn list_record(&self, key: &str, removed: bool) -> io::Result<()> {
@@ -238,83 +557,193 @@ impl Tier {
         outbox.add_record(key, removed)
     }
 
-    /// Moves a blob that cannot be trusted out of the way. Returns false when it is gone already.
-    pub(crate) fn quarantine(&self, digest: &Digest) -> io::Result<bool> {
-        let target = self.path(&layout::quarantine(digest));
-        make_parents(&target)?;
-        Ok(absent(fs::rename(self.path(&layout::blob(digest)), target))?.is_some())
-    }
-
-    /// Counts what is held, by walking the folders.
-    pub(crate) fn usage(&self) -> io::Result<Usage> {
-        let mut usage = Usage::default();
-        for algorithm in fs::read_dir(self.0.root.join(layout::BLOBS))? {
-            for fan in fs::read_dir(algorithm?.path())? {
-                for blob in fs::read_dir(fan?.path())? {
-                    // One that was evicted meanwhile does not count.
-                    if let Ok(found) = blob?.metadata() {
-                        usage.bytes += found.len();
-                        usage.objects += 1;
-                    }
-                }
-            }
-        }
-        Ok(usage)
-    }
-
     /// Where the object of a key is.
     pub(crate) fn path(&self, key: &str) -> PathBuf {
-        self.0.root.join(key)
+        self.0.files.path(key)
     }
-}
 
-impl Drop for Inner {
-    fn drop(&mut self) {
-        // Best effort: what is left is removed by the next start.
-        drop(fs::remove_dir_all(&self.spool));
-    }
-}
-
-/// `None` where nothing is there; every other error stays an error.
-fn absent<T>(result: io::Result<T>) -> io::Result<Option<T>> {
-    match result {
-        Ok(found) => Ok(Some(found)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e),
-    }
-}
-
-/// Makes the folders above a file and syncs the one above a new folder, so that a committed file is not lost with it.
-fn make_parents(target: &Path) -> io::Result<&Path> {
-    let folder = target.parent().unwrap_or(target);
-    if !folder.exists() {
-        fs::create_dir_all(folder)?;
-        if let Some(above) = folder.parent() {
-            File::open(above)?.sync_all()?;
+    /// What is held and how much may be.
+    pub(crate) fn usage(&self) -> Usage {
+        let held = self.0.catalog.usage();
+        Usage {
+            bytes: held.bytes,
+            objects: held.objects,
+            reserved: self.0.reserved.load(Ordering::Relaxed),
+            capacity: self.0.limits.get().map_or(0, |limits| limits.capacity),
         }
     }
-    Ok(folder)
-}
 
-/// Writes the marker into a new store; refuses a folder whose marker says something else.
-fn mark(root: &Path) -> Result<(), Error> {
-    let marker = root.join(layout::MARKER);
-    match fs::read_to_string(&marker) {
-        Ok(text) if text == layout::MARKER_TEXT => Ok(()),
-        Ok(text) => Err(Error::Foreign {
-            path: root.display().to_string(),
-            found: text.lines().next().unwrap_or("an empty marker").to_owned(),
-        }),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => {
-            // Two processes may start at once: both write the same text, and the rename is atomic.
-            let fresh = root.join(format!("{}.{}", layout::MARKER, std::process::id()));
-            fs::write(&fresh, layout::MARKER_TEXT)
-                .and_then(|()| fs::rename(&fresh, &marker))
-                .map_err(|e| Error::local("write", &marker, e))
+    /// Opens a file, and compares it with what was recorded when it was committed.
+    fn look(&self, digest: &Digest) -> io::Result<Look> {
+        let found = self.0.files.look(digest);
+        let (file, stamp) = match found.inspect_err(|_| self.failed("open"))? {
+            Some(Found::File(file, stamp)) => (file, stamp),
+            Some(Found::Obstacle(stamp)) => {
+                self.quarantine(digest, &stamp);
+                return Ok(Look::Nothing);
+            }
+            None => {
+                self.forget_absent(digest);
+                return Ok(Look::Nothing);
+            }
+        };
+        let opened = Opened { file, stamp };
+        match self.0.catalog.held(digest) {
+            Some(held) if held.trusted && held.stamp == stamp => Ok(Look::Trusted(opened)),
+            Some(held) if held.trusted && held.stamp.size > stamp.size => Ok(Look::Cut(opened)),
+            Some(held) if held.trusted && held.stamp.size < stamp.size => {
+                self.quarantine(digest, &stamp);
+                Ok(Look::Nothing)
+            }
+            _ if self.damaged().contains(&(*digest, stamp)) => Ok(Look::Nothing),
+            _ => Ok(Look::Doubtful(opened)),
         }
-        Err(e) => Err(Error::local("read", &marker, e)),
+    }
+
+    /// The file of a recorded blob was removed by somebody else.
+    fn forget_absent(&self, digest: &Digest) {
+        if self.0.catalog.held(digest).is_none() {
+            return;
+        }
+        let _moving = self.moves();
+        if matches!(self.0.files.stamp(digest), Ok(None)) {
+            self.0.catalog.remove(digest);
+        }
+    }
+
+    /// Hashes a file, once for all who ask at once; a damaged one is moved away.
+    async fn check(&self, digest: Digest, opened: &Opened) -> io::Result<bool> {
+        let file = opened.file.try_clone()?;
+        let (flight, _) = self.0.checks.join(&(digest, opened.stamp), || {
+            let tier = self.clone();
+            let turns = Arc::clone(&self.0.checking);
+            async move {
+                let _turn = turns.acquire_owned().await;
+                tracing::info!(%digest, "a kept file is not what was committed: hashing it");
+                let checked = tier.run(move |tier| Ok(tier.check_now(&digest, &file)));
+                checked.await.unwrap_or(false)
+            }
+        });
+        flight
+            .answer()
+            .await
+            .ok_or_else(|| io::Error::other("the check of a file was cut off"))
+    }
+
+    /// Hashes a file and records what came of it. Returns whether its bytes are the digest's.
+    fn check_now(&self, digest: &Digest, file: &File) -> bool {
+        for _ in 0..CHECK_TRIES {
+            let Ok(before) = Stamp::of(file) else {
+                return false;
+            };
+            let right = has_digest(file, digest).unwrap_or_else(|cause| {
+                tracing::error!(%digest, %cause, "kept content cannot be read");
+                false
+            });
+            if !matches!(Stamp::of(file), Ok(after) if after == before) {
+                continue;
+            }
+            match right {
+                true => self.confirm(digest, before),
+                false => {
+                    self.quarantine(digest, &before);
+                }
+            }
+            return right;
+        }
+        false
+    }
+
+    /// A file that was hashed and was right is the recorded one from now on, if it still bears the name.
+    fn confirm(&self, digest: &Digest, stamp: Stamp) {
+        let _moving = self.moves();
+        if matches!(self.0.files.stamp(digest), Ok(Some(found)) if found == stamp) {
+            self.believe(digest, stamp);
+        }
+    }
+
+    fn believe(&self, digest: &Digest, stamp: Stamp) {
+        let now = self.now();
+        let used = self.0.catalog.held(digest).map_or(now, |held| held.used);
+        let held = Held {
+            stamp,
+            trusted: true,
+            used,
+            scrubbed: now,
+        };
+        self.0.catalog.insert(digest, held);
+    }
+
+    fn room(&self) -> io::Result<Room> {
+        Ok(Room {
+            held: self.0.catalog.usage().bytes,
+            reserved: self.0.reserved.load(Ordering::Relaxed),
+            free: self.0.files.space()?.free,
+        })
+    }
+
+    fn now(&self) -> u32 {
+        let since = (self.0.clock)().duration_since(UNIX_EPOCH);
+        u32::try_from(since.unwrap_or_default().as_secs()).unwrap_or(u32::MAX)
+    }
+
+    fn tell_gone(&self, digest: &Digest) {
+        if let Some(gone) = self.0.gone.get() {
+            gone(digest);
+        }
+    }
+
+    fn failed(&self, action: &'static str) {
+        (self.0.observer)(Event::Failed { action });
+    }
+
+    fn moves(&self) -> MutexGuard<'_, ()> {
+        self.0.moves.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn damaged(&self) -> MutexGuard<'_, Vec<(Digest, Stamp)>> {
+        self.0
+            .damaged
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
+/// What a look at a blob's file came to.
+enum Look {
+    Nothing,
+    /// It is shorter than it was.
+    Cut(Opened),
+    /// It is what was committed.
+    Trusted(Opened),
+    /// It must be hashed.
+    Doubtful(Opened),
+}
+
+/// Whether a file's bytes have the digest. Reads all of them.
+fn has_digest(file: &File, digest: &Digest) -> io::Result<bool> {
+    let mut verifier = Verifier::new(*digest);
+    let mut buffer = vec![0; READ_BYTES];
+    let mut at = 0;
+    loop {
+        let len = file.read_at(&mut buffer, at)?;
+        let Some(bytes) = buffer.get(..len).filter(|bytes| !bytes.is_empty()) else {
+            return Ok(verifier.verify());
+        };
+        verifier.update(bytes);
+        at += len as u64;
+    }
+}
+
+impl std::fmt::Debug for Tier {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tier")
+            .field("files", &self.0.files)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

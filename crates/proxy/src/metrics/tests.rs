@@ -19,6 +19,7 @@ fn lines(metrics: &Metrics) -> Vec<String> {
         fills: 2,
         outbox: 4,
         outbox_oldest: Duration::from_secs(5),
+        ..Usage::default()
     });
     assert_eq!(content_type, "text/plain; version=0.0.4; charset=utf-8");
     text.lines()

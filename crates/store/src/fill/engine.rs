@@ -228,7 +228,6 @@ impl Engine {
                     .records
                     .put_content(&self.fill.canonical, record)
                     .await;
-                self.store.committed(size);
                 if let Some(upload) = self.take_upload() {
                     upload.commit();
                 }

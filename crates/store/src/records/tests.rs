@@ -13,7 +13,7 @@ fn canonical(text: &str) -> Canonical {
 }
 
 fn open(root: &tempfile::TempDir, bucket: Option<&Bucket>) -> Records {
-    Records::new(Tier::open(root.path(), None).unwrap(), bucket.cloned())
+    Records::new(Tier::of(root.path(), None).unwrap(), bucket.cloned())
 }
 
 /// Records of digests on disk.
@@ -150,7 +150,7 @@ async fn what_another_process_knows_is_in_the_bucket() {
         ..ContentRecord::verified(7)
     };
     let canonical = canonical("manifest");
-    let tier = Tier::open_before_bucket(first.path(), None).unwrap();
+    let tier = Tier::before_bucket(first.path()).unwrap();
     let outbox = Arc::clone(tier.outbox().unwrap());
     let records = Records::new(tier.clone(), Some(bucket.clone()));
     records.put_content(&canonical, known.clone()).await;

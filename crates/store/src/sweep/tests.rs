@@ -18,7 +18,7 @@ fn tag(digest_of: &str, checked: u64) -> String {
 #[tokio::test(start_paused = true)]
 async fn what_is_of_no_use_goes_and_the_rest_stays() {
     let root = tempfile::tempdir().unwrap();
-    let tier = Tier::open(root.path(), None).unwrap();
+    let tier = Tier::of(root.path(), None).unwrap();
     let write = |key: &str, line: &str, age: Duration| {
         let path = root.path().join(key);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

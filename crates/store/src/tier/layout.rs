@@ -8,6 +8,7 @@
 //! repositories/<domain>/<path>/_lists/<of>/<place>   a page of a list of tags or of referrers
 //! repositories/<domain>/<path>/_made/<format>/<hex>   what the legacy document with this sha256 was made into
 //! repositories/<domain>/<path>/_layers/<source>       what is inside a layer of a legacy image
+//! index/                                              what is recorded of each blob's file   (local only)
 //! spool/<process>/                                    writes under way, locked by their process   (local only)
 //! outbox/                                             what the bucket does not have yet   (local only)
 //! quarantine/<algorithm>-<hex>                        files that could not be read or were not whole   (local only)
@@ -28,6 +29,8 @@ pub(crate) const REPOSITORIES: &str = "repositories";
 pub(crate) const SPOOL: &str = "spool";
 /// Folder of what the bucket does not have yet.
 pub(crate) const OUTBOX: &str = "outbox";
+/// Folder of what is recorded of each blob's file.
+pub(crate) const INDEX: &str = "index";
 /// Folder of files that failed.
 pub(crate) const QUARANTINE: &str = "quarantine";
 

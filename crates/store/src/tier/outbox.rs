@@ -206,7 +206,6 @@ impl Outbox {
 
     /// Whether a blob waits for its upload: it must not be evicted. The disk decides, so that entries of other
     /// processes count.
-    #[cfg_attr(not(test), expect(dead_code, reason = "eviction will ask"))]
     pub(crate) fn contains(&self, digest: &Digest) -> bool {
         self.blob_file(digest).try_exists().unwrap_or_else(|cause| {
             tracing::warn!(%digest, %cause, "outbox cannot be read: the blob is kept");

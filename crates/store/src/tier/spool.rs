@@ -77,7 +77,12 @@ fn is_ours(folder: &Path) -> bool {
 /// Whether a spool would lie among the content of the store.
 pub(super) fn is_among_content(root: &Path, spools: &Path) -> io::Result<bool> {
     let (root, spools) = (root.canonicalize()?, spools.canonicalize()?);
-    let content = [layout::BLOBS, layout::REPOSITORIES, layout::QUARANTINE];
+    let content = [
+        layout::BLOBS,
+        layout::INDEX,
+        layout::REPOSITORIES,
+        layout::QUARANTINE,
+    ];
     Ok(spools == root
         || content
             .iter()

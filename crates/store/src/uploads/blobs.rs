@@ -88,12 +88,14 @@ impl Inner {
         added: SystemTime,
     ) -> object_store::Result<Sent> {
         let (key, digest) = (layout::blob(digest), *digest);
-        let opened = self.tier.run(move |tier| tier.open_blob(&digest)).await;
-        let Some((file, size)) = opened.map_err(generic)? else {
+        let opened = self.tier.open_blob(&digest).await;
+        let Some(opened) = opened.map_err(generic)? else {
             let committing = added.elapsed().is_ok_and(|age| age < COMMITTED_WITHIN);
             return Ok(if committing { Sent::NotYet } else { Sent::Done });
         };
-        self.send_file(&key, digest, Arc::new(file), size).await?;
+        let size = opened.stamp.size;
+        self.send_file(&key, digest, Arc::new(opened.file), size)
+            .await?;
         Ok(Sent::Done)
     }
 

@@ -20,7 +20,7 @@ struct Fixture {
 impl Fixture {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let tier = Tier::open_before_bucket(folder.path(), None).unwrap();
+        let tier = Tier::before_bucket(folder.path()).unwrap();
         Self { folder, tier }
     }
 
@@ -111,7 +111,7 @@ async fn a_bucket_that_was_down_gets_everything() {
 
     let Fixture { folder, tier } = here;
     drop(tier);
-    let tier = Tier::open_before_bucket(folder.path(), None).unwrap();
+    let tier = Tier::before_bucket(folder.path()).unwrap();
     tier.outbox().unwrap().scan().unwrap();
     let here = Fixture { folder, tier };
     let uploads = here.uploads(&server);

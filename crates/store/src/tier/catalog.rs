@@ -1,0 +1,161 @@
+//! The index and its journal: what changes in one is written to the other.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use longshore_reference::Digest;
+
+use super::index::{Fact, Held, Index, Usage, Victims};
+use super::journal::{Journal, Record, encode_all, write_snapshot};
+use super::stamp::Stamp;
+
+/// What is held, in memory and on disk. A journal that cannot be written costs trust after the next start, nothing else.
+///
+/// *Invariant*: the journal is locked before the index, by all who lock both.
+#[derive(Debug)]
+pub(super) struct Catalog {
+    journal: Mutex<Option<Journal>>,
+    index: Mutex<Index>,
+}
+
+impl Catalog {
+    /// Reads what is known of the blobs from `folder`.
+    pub(super) fn open(folder: &Path) -> Self {
+        let mut index = Index::default();
+        let journal = Journal::open(folder, &mut index)
+            .inspect_err(|cause| tracing::warn!(%cause, "the index cannot be written: after the next start every file is hashed once"));
+        Self {
+            journal: Mutex::new(journal.ok()),
+            index: Mutex::new(index),
+        }
+    }
+
+    /// Whether this process is the one that evicts and scrubs. The next one takes its place when it is gone.
+    pub(super) fn is_keeper(&self) -> bool {
+        self.journal().as_mut().is_none_or(Journal::keep)
+    }
+
+    /// A blob was committed, or found to be right.
+    pub(super) fn insert(&self, digest: &Digest, held: Held) {
+        self.index().insert(digest, held);
+        if held.trusted {
+            self.write(&Record::Fact(Fact::Held(digest, held)), true);
+        }
+    }
+
+    /// A blob is gone. Returns its size.
+    pub(super) fn remove(&self, digest: &Digest) -> Option<u64> {
+        let size = self.index().remove(digest)?;
+        self.write(&Record::Gone(digest), false);
+        Some(size)
+    }
+
+    /// A held manifest names these.
+    pub(super) fn image(&self, digest: &Digest, children: &[Digest]) {
+        if self.index().image(digest, children) {
+            self.write(&Record::Fact(Fact::Image(digest, children.to_vec())), true);
+        }
+    }
+
+    /// A blob, or an image, is used.
+    pub(super) fn touch(&self, digest: &Digest, now: u32) {
+        if self.index().touch(digest, now) {
+            self.write(&Record::Used(digest, now), false);
+        }
+    }
+
+    /// A pinned reference stands for this.
+    pub(super) fn pin(&self, name: &str, digest: &Digest) {
+        if self.index().pin(name, digest) {
+            self.write(&Record::Fact(Fact::Pin(name, digest)), true);
+        }
+    }
+
+    pub(super) fn held(&self, digest: &Digest) -> Option<Held> {
+        self.index().held(digest)
+    }
+
+    /// Whether a held manifest names a blob.
+    pub(super) fn is_needed(&self, digest: &Digest) -> bool {
+        self.index().is_needed(digest)
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        self.index().usage()
+    }
+
+    pub(super) fn digests(&self) -> Vec<Digest> {
+        self.index().digests()
+    }
+
+    /// Held blobs that name nothing and that no held manifest names.
+    pub(super) fn orphans(&self) -> Vec<(Digest, Stamp)> {
+        self.index().orphans()
+    }
+
+    /// The blob that was hashed longest ago; of those that are not trusted, any.
+    pub(super) fn stalest(&self) -> Option<(Digest, Held)> {
+        self.index().stalest()
+    }
+
+    pub(super) fn evict(&self, waits: impl Fn(&Digest) -> bool) -> Option<Victims> {
+        self.index().evict(waits)
+    }
+
+    pub(super) fn put_back(&self, digest: &Digest) {
+        self.index().put_back(digest);
+    }
+
+    pub(super) fn retain_pins(&self, stays: impl Fn(&str) -> bool) {
+        self.index().retain_pins(stays);
+    }
+
+    /// Hands what was written to the system, and replaces the journal by a snapshot when `now` or when it is long.
+    pub(super) fn save(&self, now: bool) -> io::Result<()> {
+        let (bytes, folder, old) = {
+            let mut journal = self.journal();
+            let Some(journal) = journal.as_mut() else {
+                return Ok(());
+            };
+            journal.flush()?;
+            if !journal.is_keeper() || !(journal.is_long() || now && journal.is_changed()) {
+                return Ok(());
+            }
+            // What happens from here on is in the new journal, and perhaps in the snapshot too.
+            let old = journal.rotate()?;
+            let bytes = encode_all(&self.index());
+            (bytes, journal.folder().to_owned(), old)
+        };
+        write_snapshot(&folder, &bytes, vec![old])
+    }
+
+    /// Whether the recorded blob is exactly this file.
+    pub(super) fn trusts(&self, digest: &Digest, stamp: &Stamp) -> bool {
+        let held = self.held(digest);
+        held.is_some_and(|held| held.trusted && held.stamp == *stamp)
+    }
+
+    fn write(&self, record: &Record<'_>, at_once: bool) {
+        let mut journal = self.journal();
+        let Some(journal) = journal.as_mut() else {
+            return;
+        };
+        let written = journal.append(record);
+        let written = written.and_then(|()| match at_once {
+            true => journal.flush(),
+            false => Ok(()),
+        });
+        if let Err(cause) = written {
+            tracing::debug!(%cause, "the index could not be written");
+        }
+    }
+
+    fn index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn journal(&self) -> MutexGuard<'_, Option<Journal>> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,391 @@
+//! The index on disk: a snapshot, and journals of what happened since.
+//!
+//! Every process appends to a journal of its own, which it locks for as long as it lives. One process at a time writes
+//! snapshots; it takes in the journals of processes that are gone. Nothing here is synced: a record that a crash lost
+//! costs one look at a file, and a record that it kept is compared with the file before it is believed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use longshore_reference::{Algorithm, Digest};
+
+use super::index::{Fact, Held, Index};
+use super::policy::Queue;
+use super::stamp::Stamp;
+
+/// What every file of the index starts with: another version is not read.
+const MAGIC: &[u8] = b"longshore index 1\n";
+/// Name of the snapshot.
+const SNAPSHOT: &str = "snapshot";
+/// Name of the file that the process locks that writes snapshots.
+const LOCK: &str = "lock";
+/// What the name of a journal starts with.
+const JOURNAL: &str = "journal-";
+/// A record is never longer: 4 MiB, a manifest of 50,000 children.
+const RECORD_BYTES_MAX: usize = 4 << 20;
+/// A journal of this size is replaced by a snapshot: 16 MiB.
+const JOURNAL_BYTES_MAX: u64 = 16 << 20;
+
+/// Something to be written to the journal.
+#[derive(Debug)]
+pub(crate) enum Record<'a> {
+    /// A fact of the index.
+    Fact(Fact<'a>),
+    /// A blob is gone.
+    Gone(&'a Digest),
+    /// A blob was used at this time.
+    Used(&'a Digest, u32),
+}
+
+/// The files of the index of one store.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    folder: PathBuf,
+    /// Held by the process that writes snapshots.
+    keeper: Option<File>,
+    name: PathBuf,
+    file: BufWriter<File>,
+    written: u64,
+    /// Numbers the journals of this process.
+    number: u64,
+    process: u32,
+}
+
+impl Journal {
+    /// Opens the index below `folder`, and reads what is known into `index`.
+    ///
+    /// # Errors
+    /// The folder cannot be written to. What cannot be read or understood is passed over.
+    pub(crate) fn open(folder: &Path, index: &mut Index) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        let keeper = lock(folder)?;
+        let process = rand::random();
+        let (name, file) = create(folder, process, 0)?;
+        let mut journals = journals(folder)?;
+        journals.retain(|path| *path != name);
+        if let Ok(bytes) = fs::read(folder.join(SNAPSHOT)) {
+            index.reserve(bytes.len() / HELD_BYTES);
+            replay(&bytes, index);
+        }
+        for path in &journals {
+            if let Ok(bytes) = fs::read(path) {
+                replay(&bytes, index);
+            }
+        }
+        let journal = Self {
+            folder: folder.to_owned(),
+            keeper,
+            name,
+            file,
+            written: 0,
+            number: 0,
+            process,
+        };
+        if !journals.is_empty() && journal.keeper.is_some() {
+            let absorbed = journals.into_iter().filter(|path| is_left(path)).collect();
+            write_snapshot(folder, &encode_all(index), absorbed)?;
+        }
+        Ok(journal)
+    }
+
+    /// Appends a record. It is on its way to the disk after [`flush`](Self::flush), or when many were appended.
+    pub(crate) fn append(&mut self, record: &Record<'_>) -> io::Result<()> {
+        let mut bytes = Vec::with_capacity(HELD_BYTES);
+        encode(record, &mut bytes);
+        self.file.write_all(&bytes)?;
+        self.written += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Hands what was appended to the system.
+    pub(crate) fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+
+    /// Whether this process is the one that writes snapshots, evicts and scrubs.
+    pub(crate) fn is_keeper(&self) -> bool {
+        self.keeper.is_some()
+    }
+
+    /// As [`is_keeper`](Self::is_keeper), after an attempt to become it: the last one may be gone.
+    pub(crate) fn keep(&mut self) -> bool {
+        if self.keeper.is_none() {
+            self.keeper = lock(&self.folder).ok().flatten();
+        }
+        self.is_keeper()
+    }
+
+    /// Whether the journal is long enough to be replaced by a snapshot.
+    pub(crate) fn is_long(&self) -> bool {
+        self.keeper.is_some() && self.written > JOURNAL_BYTES_MAX
+    }
+
+    /// Whether anything was appended since the last snapshot.
+    pub(crate) fn is_changed(&self) -> bool {
+        self.written > 0
+    }
+
+    /// Starts a new journal, so that what happens from now on is not in the old one. Returns the old one's path.
+    pub(crate) fn rotate(&mut self) -> io::Result<PathBuf> {
+        self.file.flush()?;
+        self.number += 1;
+        let (name, file) = create(&self.folder, self.process, self.number)?;
+        self.file = file;
+        self.written = 0;
+        Ok(std::mem::replace(&mut self.name, name))
+    }
+
+    /// Where the index is.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+/// Replaces the snapshot and removes the journals that are in it.
+pub(crate) fn write_snapshot(
+    folder: &Path,
+    bytes: &[u8],
+    absorbed: Vec<PathBuf>,
+) -> io::Result<()> {
+    let fresh = folder.join("snapshot.new");
+    let mut file = File::create(&fresh)?;
+    file.write_all(bytes)?;
+    file.sync_data()?;
+    fs::rename(&fresh, folder.join(SNAPSHOT))?;
+    for journal in absorbed {
+        fs::remove_file(journal)?;
+    }
+    Ok(())
+}
+
+/// Everything that an index knows, as a file.
+pub(crate) fn encode_all(index: &Index) -> Vec<u8> {
+    let blobs = usize::try_from(index.usage().objects).unwrap_or(0);
+    let mut bytes = Vec::with_capacity(MAGIC.len() + blobs * HELD_BYTES * 3 / 2);
+    bytes.extend_from_slice(MAGIC);
+    index.visit(|fact| encode(&Record::Fact(fact), &mut bytes));
+    bytes
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        // A record that is lost costs one look at a file.
+        drop(self.file.flush());
+    }
+}
+
+/// Locks the index for this process; `None` where another one has it.
+fn lock(folder: &Path) -> io::Result<Option<File>> {
+    let lock = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(folder.join(LOCK))?;
+    Ok(lock.try_lock().is_ok().then_some(lock))
+}
+
+/// Makes and locks a journal.
+fn create(folder: &Path, process: u32, number: u64) -> io::Result<(PathBuf, BufWriter<File>)> {
+    let name = folder.join(format!("{JOURNAL}{process:08x}-{number:08}"));
+    let file = OpenOptions::new()
+        .append(true)
+        .create_new(true)
+        .open(&name)?;
+    file.lock()?;
+    let mut file = BufWriter::new(file);
+    file.write_all(MAGIC)?;
+    Ok((name, file))
+}
+
+/// The journals, those of one process in the order in which they were written.
+fn journals(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(JOURNAL) {
+            let age = entry.metadata().and_then(|found| found.modified()).ok();
+            found.push((age, entry.path()));
+        }
+    }
+    found.sort();
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Whether the process that wrote a journal is gone.
+fn is_left(path: &Path) -> bool {
+    File::open(path).is_ok_and(|file| file.try_lock().is_ok())
+}
+
+/// Reads the records of a file, up to one that is cut off or broken.
+fn replay(bytes: &[u8], index: &mut Index) {
+    let Some(mut rest) = bytes.strip_prefix(MAGIC) else {
+        return;
+    };
+    while let Some(body) = frame(&mut rest) {
+        if apply(body, index).is_none() {
+            tracing::warn!("a record of the index cannot be understood: passed over");
+        }
+    }
+}
+
+/// Bytes of the frame and body of a record of a blob with a sha256.
+const HELD_BYTES: usize = 8 + 2 + 32 + 32 + 8;
+
+const KIND_HELD: u8 = 1;
+const KIND_GONE: u8 = 2;
+const KIND_IMAGE: u8 = 3;
+const KIND_USED: u8 = 4;
+const KIND_PIN: u8 = 5;
+const KIND_GHOST: u8 = 6;
+const KIND_SEAT: u8 = 7;
+
+/// Appends a record in its frame: length, checksum, body.
+fn encode(record: &Record<'_>, to: &mut Vec<u8>) {
+    let start = to.len();
+    to.extend_from_slice(&[0; 8]);
+    match record {
+        Record::Fact(Fact::Held(digest, held)) => {
+            put_digest(KIND_HELD, digest, to);
+            let Stamp {
+                inode,
+                size,
+                modified,
+                changed,
+            } = held.stamp;
+            to.extend_from_slice(&inode.to_le_bytes());
+            to.extend_from_slice(&size.to_le_bytes());
+            to.extend_from_slice(&modified.to_le_bytes());
+            to.extend_from_slice(&changed.to_le_bytes());
+            to.extend_from_slice(&held.used.to_le_bytes());
+            to.extend_from_slice(&held.scrubbed.to_le_bytes());
+        }
+        Record::Fact(Fact::Seat(digest, queue, uses)) => {
+            put_digest(KIND_SEAT, digest, to);
+            to.extend_from_slice(&[u8::from(*queue == Queue::Main), *uses]);
+        }
+        Record::Fact(Fact::Image(digest, children)) => {
+            put_digest(KIND_IMAGE, digest, to);
+            for child in children {
+                to.push(algorithm_number(child.algorithm()));
+                to.extend_from_slice(child.as_bytes());
+            }
+        }
+        Record::Fact(Fact::Pin(name, digest)) => {
+            put_digest(KIND_PIN, digest, to);
+            to.extend_from_slice(name.as_bytes());
+        }
+        Record::Fact(Fact::Ghost(name)) => {
+            to.push(KIND_GHOST);
+            to.extend_from_slice(&name.to_le_bytes());
+        }
+        Record::Gone(digest) => put_digest(KIND_GONE, digest, to),
+        Record::Used(digest, used) => {
+            put_digest(KIND_USED, digest, to);
+            to.extend_from_slice(&used.to_le_bytes());
+        }
+    }
+    let body = to.get(start + 8..).unwrap_or_default();
+    let (len, sum) = (body.len() as u64, checksum(body));
+    let frame = (len << 32 | u64::from(sum)).to_le_bytes();
+    if let Some(place) = to.get_mut(start..start + 8) {
+        place.copy_from_slice(&frame);
+    }
+}
+
+/// Takes the next body; `None` at the end, and where the rest cannot be a record.
+fn frame<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let head = u64::from_le_bytes(*take(rest)?);
+    let len = usize::try_from(head >> 32).ok()?;
+    if len > RECORD_BYTES_MAX {
+        return None;
+    }
+    let body = rest.split_off(..len)?;
+    (u64::from(checksum(body)) == head & u64::from(u32::MAX)).then_some(body)
+}
+
+fn apply(mut body: &[u8], index: &mut Index) -> Option<()> {
+    let rest = &mut body;
+    let [kind] = *take(rest)?;
+    if kind == KIND_GHOST {
+        index.restore_ghost(u64::from_le_bytes(*take(rest)?));
+        return Some(());
+    }
+    let digest = take_digest(rest)?;
+    match kind {
+        KIND_HELD => {
+            let stamp = Stamp {
+                inode: u64::from_le_bytes(*take(rest)?),
+                size: u64::from_le_bytes(*take(rest)?),
+                modified: i64::from_le_bytes(*take(rest)?),
+                changed: i64::from_le_bytes(*take(rest)?),
+            };
+            let held = Held {
+                stamp,
+                trusted: true,
+                used: u32::from_le_bytes(*take(rest)?),
+                scrubbed: u32::from_le_bytes(*take(rest)?),
+            };
+            index.insert(&digest, held);
+        }
+        KIND_SEAT => {
+            let [is_main, uses] = *take(rest)?;
+            let queue = match is_main {
+                0 => Queue::Small,
+                _ => Queue::Main,
+            };
+            index.restore_seat(&digest, queue, uses);
+        }
+        KIND_IMAGE => {
+            let mut children = Vec::new();
+            while !rest.is_empty() {
+                children.push(take_digest(rest)?);
+            }
+            index.image(&digest, &children);
+        }
+        KIND_PIN => {
+            index.pin(std::str::from_utf8(rest).ok()?, &digest);
+        }
+        KIND_GONE => {
+            index.remove(&digest);
+        }
+        KIND_USED => {
+            index.touch(&digest, u32::from_le_bytes(*take(rest)?));
+        }
+        _ => return None,
+    }
+    Some(())
+}
+
+fn put_digest(kind: u8, digest: &Digest, to: &mut Vec<u8>) {
+    to.extend_from_slice(&[kind, algorithm_number(digest.algorithm())]);
+    to.extend_from_slice(digest.as_bytes());
+}
+
+fn take_digest(rest: &mut &[u8]) -> Option<Digest> {
+    let [number] = *take(rest)?;
+    let algorithm = Algorithm::ALL
+        .into_iter()
+        .find(|algorithm| algorithm_number(*algorithm) == number)?;
+    let bytes = rest.split_off(..algorithm.hex_len() / 2)?;
+    Digest::from_bytes(algorithm, bytes)
+}
+
+fn algorithm_number(algorithm: Algorithm) -> u8 {
+    match algorithm {
+        Algorithm::Sha256 => 1,
+        Algorithm::Sha384 => 2,
+        Algorithm::Sha512 => 3,
+    }
+}
+
+fn take<'a, const LEN: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; LEN]> {
+    rest.split_off(..LEN)?.first_chunk()
+}
+
+/// FNV-1a: it tells a record that was cut off from one that is whole.
+fn checksum(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |sum, byte| {
+        (sum ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
+}
