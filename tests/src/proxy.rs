@@ -154,7 +154,7 @@ impl Proxy {
             None => format!("file://{}", store.display()),
         };
         let file = format!(
-            "listen = \"{address}\"\n{top}[store]\nurl = \"{url}\"\n{store_lines}[defaults]\n{defaults}{upstreams}"
+            "listen = \"{address}\"\n{top}[store]\nurl = \"{url}\"\nmin_free = \"0\"\n{store_lines}[defaults]\n{defaults}{upstreams}"
         );
         fs::write(home.path().join("longshore.toml"), file).expect("write the configuration");
         let child = spawn(home.path(), &environment);

@@ -5,12 +5,16 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use longshore_store::{Amount, Pin};
 
 mod credentials;
 mod error;
 mod file;
 mod folder;
 mod resolve;
+mod room;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -18,6 +22,7 @@ mod value;
 pub use credentials::{Credentials, Secret};
 pub use error::{Error, Place};
 pub use folder::data_folder;
+pub use room::{MIN_FREE_DEFAULT, SCRUB_DEFAULT};
 pub use value::{
     Age, Api, Endpoint, InsecureHosts, OnDeleted, OnDenied, PrivateAddresses, RateLimitStatus,
     StoreUrl, UpstreamName, ValueError,
@@ -51,6 +56,14 @@ pub struct Store {
     pub local: PathBuf,
     /// Where fills under way are written; on the file system of `local`.
     pub spool: PathBuf,
+    /// How much the local tier may hold; by default half of what is free at the start, beside what it holds then.
+    pub capacity: Option<Amount>,
+    /// How much of the local tier's file system stays free.
+    pub min_free: Amount,
+    /// What is never evicted.
+    pub pins: Vec<Pin>,
+    /// How long a round takes in which every kept file is hashed again; zero: none is made.
+    pub scrub: Duration,
     /// Fills under way at the same time.
     pub fills_max: usize,
 }
@@ -86,11 +99,11 @@ pub struct Policy {
     /// How long past its last check a tag may be served while upstream fails.
     pub max_stale: Age,
     /// How long "not found" and "denied" are remembered.
-    pub negative_ttl: std::time::Duration,
+    pub negative_ttl: Duration,
     /// How long a request may take until our headers go out.
-    pub answer_within: std::time::Duration,
+    pub answer_within: Duration,
     /// How long a request may take while an image of an old format is converted.
-    pub convert_within: std::time::Duration,
+    pub convert_within: Duration,
     /// What becomes of a cached tag that upstream has deleted.
     pub on_deleted: OnDeleted,
     /// What becomes of a cached tag that upstream denies us.
@@ -171,11 +184,11 @@ impl Upstream {
 impl Default for Policy {
     fn default() -> Self {
         Self {
-            revalidate: Age::Within(std::time::Duration::from_secs(60)),
+            revalidate: Age::Within(Duration::from_secs(60)),
             max_stale: Age::Forever,
-            negative_ttl: std::time::Duration::from_secs(10),
-            answer_within: std::time::Duration::from_secs(10),
-            convert_within: std::time::Duration::from_secs(25),
+            negative_ttl: Duration::from_secs(10),
+            answer_within: Duration::from_secs(10),
+            convert_within: Duration::from_secs(25),
             on_deleted: OnDeleted::Forget,
             on_denied: OnDenied::Deny,
             rate_limit_status: RateLimitStatus::ServiceUnavailable,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use prometheus::{
-    Encoder, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
+    Encoder, HistogramVec, IntCounter, IntCounterVec, IntGauge, Registry, TextEncoder,
 };
 
 use crate::names::{Buffer, Names, UpstreamId};
@@ -16,12 +16,14 @@ use crate::route::Kind;
 mod away;
 mod cells;
 mod families;
+mod stored;
 #[cfg(test)]
 mod tests;
 
 use away::Away;
 use cells::Cells;
 use families::Families;
+use stored::Stored;
 
 /// The `Content-Type` of [`Metrics::render`].
 pub const CONTENT_TYPE: HeaderValue =
@@ -75,14 +77,7 @@ pub struct Metrics {
     away: Away,
     fills_in_flight: IntGauge,
     fill_seconds: HistogramVec,
-    store_bytes: IntGauge,
-    store_objects: IntGauge,
-    outbox_entries: IntGauge,
-    outbox_oldest: IntGauge,
-    quarantined: IntCounter,
-    bucket_up: IntGaugeVec,
-    bucket_errors: IntCounterVec,
-    bucket_damaged: IntCounter,
+    store: Stored,
 }
 
 impl Metrics {
@@ -130,34 +125,7 @@ impl Metrics {
                 &["result"],
                 &SECONDS_OF_FILLS,
             )?,
-            store_bytes: new.gauge("store_bytes", "Bytes of blobs in the local store.")?,
-            store_objects: new.gauge("store_objects", "Blobs in the local store.")?,
-            outbox_entries: new.gauge(
-                "store_outbox_entries",
-                "Blobs and records that wait to be sent to the bucket.",
-            )?,
-            outbox_oldest: new.gauge(
-                "store_outbox_oldest_seconds",
-                "How long the oldest of them has waited.",
-            )?,
-            quarantined: new.counter(
-                "store_quarantined_total",
-                "Kept files that were damaged and moved aside.",
-            )?,
-            bucket_up: new.gauges(
-                "store_bucket_up",
-                "Whether the bucket answers, or is left alone for a while.",
-                &[],
-            )?,
-            bucket_damaged: new.counter(
-                "store_bucket_damaged_total",
-                "Blobs in the bucket that were not their digest's; they are replaced.",
-            )?,
-            bucket_errors: new.counters(
-                "store_bucket_errors_total",
-                "Requests to the bucket that failed.",
-                &["action"],
-            )?,
+            store: Stored::new(&new)?,
             names: names.clone(),
             registry,
         })
@@ -233,28 +201,14 @@ impl Metrics {
                     .map(|(id, _)| id);
                 self.away.mismatch(self.label(upstream));
             }
-            Event::Quarantined => self.quarantined.inc(),
-            // Without labels, but a family all the same: without a bucket it has no value.
-            Event::BucketUp { up } => {
-                let no_labels: [&str; 0] = [];
-                self.bucket_up
-                    .with_label_values(&no_labels)
-                    .set(i64::from(up));
-            }
-            Event::BucketDamaged => self.bucket_damaged.inc(),
-            Event::BucketFailed { action } => self.bucket_errors.with_label_values(&[action]).inc(),
-            _ => {}
+            event => self.store.tell(event),
         }
     }
 
     /// Everything in Prometheus' text format, and its `Content-Type`.
     #[must_use]
     pub fn render(&self, usage: longshore_store::Usage) -> (HeaderValue, String) {
-        let int = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-        self.store_bytes.set(int(usage.bytes));
-        self.store_objects.set(int(usage.objects));
-        self.outbox_entries.set(int(usage.outbox));
-        self.outbox_oldest.set(int(usage.outbox_oldest.as_secs()));
+        self.store.usage(&usage);
         self.fills_in_flight
             .set(i64::try_from(usage.fills).unwrap_or(i64::MAX));
         let mut text = Vec::new();

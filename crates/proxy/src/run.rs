@@ -132,6 +132,10 @@ async fn proxy(
     let store = Store::open(Options {
         spool: Some(config.store.spool),
         bucket,
+        capacity: config.store.capacity,
+        min_free: config.store.min_free,
+        pins: config.store.pins,
+        scrub: config.store.scrub,
         fills_max: config.store.fills_max,
         observer: Arc::new(move |event| told.store(*event)),
         ..Options::new(config.store.local)

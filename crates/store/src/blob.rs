@@ -23,7 +23,7 @@ use crate::records::{ContentRecord, can_be};
 use crate::remote::{BlobAsk, Source};
 use crate::request::Request;
 use crate::store::{Event, Inner, Question, Store};
-use crate::tier::{Kept, Opened};
+use crate::tier::{Lookup, Opened};
 
 /// How often a request joins fills that other repositories lead and that fail, before its client has to come again.
 const ENTERED_MAX: usize = 8;
@@ -145,13 +145,13 @@ impl Store {
             _want: want,
         };
         let salvage = match store.look_up(&digest).await? {
-            Kept::Whole(Opened { file, stamp }) => {
+            Lookup::Whole(Opened { file, stamp }) => {
                 let outcome = store.hit(request, known.as_deref(), stamp.size).await?;
                 let kept = HeldBlob::Kept(Arc::new(file), stamp.size);
                 return Ok(blob(kept, Some(stamp.size), outcome, None));
             }
-            Kept::Cut(cut) => Some(salvage_of(cut)),
-            Kept::Nothing => None,
+            Lookup::Cut(cut) => Some(salvage_of(cut)),
+            Lookup::Nothing => None,
         };
         if let Some(Err(error)) = store.remembered(&Question::Blob(canonical.clone())) {
             return Err(error);

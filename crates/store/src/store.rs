@@ -26,7 +26,7 @@ use crate::legacy::Wanted;
 use crate::manifest::{Held, Kept};
 use crate::records::{self, Records};
 use crate::sweep;
-use crate::tier::{self, Amount, Kept, Pin, Settings, Stamp, Tier};
+use crate::tier::{self, Amount, Lookup, Pin, Settings, Stamp, Tier};
 use crate::uploads::Uploads;
 
 /// How long wrong bytes are remembered: a client that resumes in that time must not join them to right ones.
@@ -106,6 +106,8 @@ pub struct Usage {
     pub objects: u64,
     /// Bytes that fills in flight have reserved in the local tier.
     pub reserved_bytes: u64,
+    /// Free bytes of the local tier's file system, as they were last looked at.
+    pub free_bytes: u64,
     /// Bytes that the local tier may hold; zero until its files were counted after the start.
     pub capacity_bytes: u64,
     /// Fills in flight.
@@ -255,6 +257,7 @@ impl Store {
             bytes: held.bytes,
             objects: held.objects,
             reserved_bytes: held.reserved,
+            free_bytes: held.free,
             capacity_bytes: held.capacity,
             fills: self.0.fills.len(),
         }
@@ -277,7 +280,7 @@ impl Store {
 
 impl Inner {
     /// What the local tier has of a blob.
-    pub(crate) async fn look_up(&self, digest: &Digest) -> Result<Kept, Error> {
+    pub(crate) async fn look_up(&self, digest: &Digest) -> Result<Lookup, Error> {
         let kept = self.tier.find_blob(digest).await;
         kept.map_err(|cause| Error::local("open", std::path::Path::new(&digest.to_string()), cause))
     }
@@ -291,8 +294,8 @@ impl Inner {
     /// Opens a blob of the local tier, and its size. Its bytes are the digest's.
     pub(crate) async fn open_local(&self, digest: &Digest) -> Result<Option<(File, u64)>, Error> {
         Ok(match self.look_up(digest).await? {
-            Kept::Whole(opened) => Some((opened.file, opened.stamp.size)),
-            Kept::Cut(_) | Kept::Nothing => None,
+            Lookup::Whole(opened) => Some((opened.file, opened.stamp.size)),
+            Lookup::Cut(_) | Lookup::Nothing => None,
         })
     }
 

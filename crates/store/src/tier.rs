@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use self::catalog::Catalog;
-use self::files::{Files, Found, make_parents, read_all};
+use self::files::{Files, Found, absent, make_parents, read_all};
 use self::index::Held;
 use self::outbox::Outbox;
 use self::pins::Pins;
@@ -122,6 +122,7 @@ struct Inner {
     scrub: Duration,
     limits: OnceLock<Limits>,
     reserved: AtomicU64,
+    free: AtomicU64,
     room_wanted: Arc<Notify>,
     /// Ends the work in the background.
     closed: CancellationToken,
@@ -146,7 +147,7 @@ pub(crate) struct Opened {
 
 /// What there is of a blob.
 #[derive(Debug)]
-pub(crate) enum Kept {
+pub(crate) enum Lookup {
     /// All of it: its bytes are the digest's.
     Whole(Opened),
     /// A file that was cut. Whether what is left of it is right is not known.
@@ -162,6 +163,8 @@ pub(crate) struct Usage {
     pub(crate) reserved: u64,
     /// Zero until the files were counted after the start.
     pub(crate) capacity: u64,
+    /// Free on the file system when that was last looked at.
+    pub(crate) free: u64,
 }
 
 /// Room that a fill has reserved. It is given back when this is dropped.
@@ -237,6 +240,7 @@ impl Tier {
             scrub: settings.scrub,
             limits: OnceLock::new(),
             reserved: AtomicU64::new(0),
+            free: AtomicU64::new(0),
             room_wanted: Arc::default(),
             closed: CancellationToken::new(),
             tracker,
@@ -362,8 +366,8 @@ impl Tier {
     /// The process may open no more files, or the task was cut off.
     pub(crate) async fn open_blob(&self, digest: &Digest) -> io::Result<Option<Opened>> {
         Ok(match self.find_blob(digest).await? {
-            Kept::Whole(opened) => Some(opened),
-            Kept::Cut(_) | Kept::Nothing => None,
+            Lookup::Whole(opened) => Some(opened),
+            Lookup::Cut(_) | Lookup::Nothing => None,
         })
     }
 
@@ -372,7 +376,7 @@ impl Tier {
     ///
     /// # Errors
     /// The process may open no more files, or the task was cut off.
-    pub(crate) async fn find_blob(&self, digest: &Digest) -> io::Result<Kept> {
+    pub(crate) async fn find_blob(&self, digest: &Digest) -> io::Result<Lookup> {
         let digest = *digest;
         let looked = self.run(move |tier| {
             let looked = tier.look(&digest)?;
@@ -382,12 +386,12 @@ impl Tier {
             Ok(looked)
         });
         Ok(match looked.await? {
-            Look::Nothing => Kept::Nothing,
-            Look::Cut(opened) => Kept::Cut(opened),
-            Look::Trusted(opened) => Kept::Whole(opened),
+            Look::Nothing => Lookup::Nothing,
+            Look::Cut(opened) => Lookup::Cut(opened),
+            Look::Trusted(opened) => Lookup::Whole(opened),
             Look::Doubtful(opened) => match self.check(digest, &opened).await? {
-                true => Kept::Whole(opened),
-                false => Kept::Nothing,
+                true => Lookup::Whole(opened),
+                false => Lookup::Nothing,
             },
         })
     }
@@ -518,7 +522,7 @@ impl Tier {
 
     /// Names of what is in a folder; none where it does not exist.
     pub(crate) fn names(&self, key: &str) -> io::Result<Vec<String>> {
-        let Some(entries) = absent(fs::read_dir(self.path(key)))? else {
+        let Some(entries) = absent(fs::read_dir(self.0.files.path(key)))? else {
             return Ok(Vec::new());
         };
         let name = |entry: io::Result<fs::DirEntry>| Ok(entry?.file_name().into_string().ok());
@@ -570,6 +574,7 @@ impl Tier {
             objects: held.objects,
             reserved: self.0.reserved.load(Ordering::Relaxed),
             capacity: self.0.limits.get().map_or(0, |limits| limits.capacity),
+            free: self.0.free.load(Ordering::Relaxed),
         }
     }
 
@@ -675,10 +680,12 @@ impl Tier {
     }
 
     fn room(&self) -> io::Result<Room> {
+        let free = self.0.files.space()?.free;
+        self.0.free.store(free, Ordering::Relaxed);
         Ok(Room {
             held: self.0.catalog.usage().bytes,
             reserved: self.0.reserved.load(Ordering::Relaxed),
-            free: self.0.files.space()?.free,
+            free,
         })
     }
 

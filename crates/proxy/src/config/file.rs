@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
 use super::Credentials;
+use super::room::{Pins, Room, Scrub};
 use super::value::{
     Age, Api, Endpoint, Host, InsecureHosts, OnDeleted, OnDenied, PrivateAddresses,
     RateLimitStatus, Span, StoreUrl, UpstreamName,
@@ -38,6 +39,10 @@ pub(super) struct Admin {
 pub(super) struct Store {
     pub(super) url: Option<StoreUrl>,
     pub(super) spool: Option<Folder>,
+    pub(super) capacity: Option<Room>,
+    pub(super) min_free: Option<Room>,
+    pub(super) pins: Pins,
+    pub(super) scrub: Option<Scrub>,
     pub(super) fills_max: Option<NonZeroUsize>,
 }
 

@@ -5,7 +5,8 @@ use std::path::Path;
 use super::file::{self, File};
 use super::{
     Api, CONNECTIONS_MAX_DEFAULT, Config, Endpoint, Error, FILLS_MAX_DEFAULT, LISTEN_DEFAULT,
-    Overrides, Policy, PrivateAddresses, Store, StoreUrl, Upstream,
+    MIN_FREE_DEFAULT, Overrides, Policy, PrivateAddresses, SCRUB_DEFAULT, Store, StoreUrl,
+    Upstream,
 };
 use crate::names::PUBLIC;
 
@@ -93,6 +94,10 @@ fn store(from: file::Store, overrides: &Overrides, folder: Option<&Path>) -> Res
         url,
         local,
         spool,
+        capacity: from.capacity.map(|room| room.0),
+        min_free: from.min_free.map_or(MIN_FREE_DEFAULT, |room| room.0),
+        pins: from.pins.0,
+        scrub: from.scrub.map_or(SCRUB_DEFAULT, |time| time.0),
         fills_max: from.fills_max.map_or(FILLS_MAX_DEFAULT, usize::from),
     })
 }

@@ -41,6 +41,10 @@ fn empty_file_is_all_defaults() {
     assert_eq!(config.store.local, Path::new(FOLDER));
     assert_eq!(config.store.spool, Path::new("/var/lib/longshore/spool"));
     assert_eq!(config.store.fills_max, 64);
+    assert_eq!(config.store.capacity, None);
+    assert_eq!(config.store.min_free, MIN_FREE_DEFAULT);
+    assert_eq!(config.store.scrub, SCRUB_DEFAULT);
+    assert!(config.store.pins.is_empty());
     assert_eq!(config.upstreams.len(), 12);
     assert_eq!(config.upstreams[0].policy, Policy::default());
     assert_eq!(
@@ -83,9 +87,11 @@ fn example_file_is_valid_with_its_comments_taken_away() {
             _ => line,
         })
         .collect();
-    assert_eq!(uncommented, 3);
+    assert_eq!(uncommented, 4);
     let config = parse(&lines.join("\n"));
     assert_eq!(config.admin_listen.unwrap().port(), 9600);
+    let capacity = Amount::Bytes(100 << 30);
+    assert_eq!(config.store.capacity, Some(capacity));
     let hub = upstream(&config, "docker.io");
     assert_eq!(hub.ca.as_deref(), Some(Path::new("/etc/ssl/corp.pem")));
     assert_eq!(
@@ -349,7 +355,7 @@ const ERRORS: &[(&str, &str)] = &[
     ),
     (
         "[store]\ncompletely_else = 1",
-        "a.toml:2:1: unknown key `completely_else`, there are `url`, `spool`, `fills_max`",
+        "a.toml:2:1: unknown key `completely_else`, there are `url`, `spool`, `capacity`, `min_free`, `pins`, `scrub`, `fills_max`",
     ),
     (
         "[upstreams.\"a.b\"]\nendpoint = \"x\"",

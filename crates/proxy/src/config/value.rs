@@ -287,7 +287,7 @@ pub(super) fn parse_host(text: &str) -> Result<String, ValueError> {
     }
 }
 
-fn parse_duration(text: &str) -> Result<Duration, ValueError> {
+pub(super) fn parse_duration(text: &str) -> Result<Duration, ValueError> {
     humantime::parse_duration(text).map_err(|_| ValueError { expected: DURATION })
 }
 

@@ -19,7 +19,9 @@ fn lines(metrics: &Metrics) -> Vec<String> {
         fills: 2,
         outbox: 4,
         outbox_oldest: Duration::from_secs(5),
-        ..Usage::default()
+        reserved_bytes: 7,
+        capacity_bytes: 100,
+        free_bytes: 50,
     });
     assert_eq!(content_type, "text/plain; version=0.0.4; charset=utf-8");
     text.lines()
@@ -39,10 +41,13 @@ fn nothing_has_happened_yet() {
         "longshore_fills_in_flight 2".to_owned(),
         "longshore_store_bucket_damaged_total 0".to_owned(),
         "longshore_store_bytes 12".to_owned(),
+        "longshore_store_capacity_bytes 100".to_owned(),
+        "longshore_store_free_bytes 50".to_owned(),
         "longshore_store_objects 3".to_owned(),
         "longshore_store_outbox_entries 4".to_owned(),
         "longshore_store_outbox_oldest_seconds 5".to_owned(),
         "longshore_store_quarantined_total 0".to_owned(),
+        "longshore_store_reserved_bytes 7".to_owned(),
     ];
     assert_eq!(lines(&metrics), expected);
 }
@@ -245,6 +250,11 @@ fn store() {
         whole: false,
     });
     metrics.store(longshore_store::Event::Quarantined);
+    let evicted = |reason, bytes| longshore_store::Event::Evicted { reason, bytes };
+    metrics.store(evicted(longshore_store::Reason::Capacity, 70));
+    metrics.store(evicted(longshore_store::Reason::Capacity, 7));
+    metrics.store(evicted(longshore_store::Reason::MinFree, 1));
+    metrics.store(longshore_store::Event::LocalFailed { action: "commit" });
     for up in [true, false] {
         metrics.store(longshore_store::Event::BucketUp { up });
     }
@@ -256,6 +266,9 @@ fn store() {
         "longshore_fill_seconds_count{result=\"whole\"} 1",
         "longshore_fill_seconds_count{result=\"failed\"} 1",
         "longshore_store_quarantined_total 1",
+        "longshore_evicted_bytes_total{reason=\"capacity\"} 77",
+        "longshore_evicted_bytes_total{reason=\"min_free\"} 1",
+        "longshore_store_errors_total{action=\"commit\"} 1",
         "longshore_store_bucket_up 0",
         "longshore_store_bucket_errors_total{action=\"read\"} 1",
     ] {

@@ -123,7 +123,8 @@ impl Tier {
         self.0.files.walk(|digest, stamp| {
             unseen.remove(&digest);
             let held = self.0.catalog.held(&digest);
-            if held.is_none_or(|held| held.stamp != stamp) {
+            // What was recorded at commit stays: it tells damage when the file is opened.
+            if held.is_none_or(|held| !held.trusted && held.stamp != stamp) {
                 self.take_in(&digest);
             }
         })?;
@@ -165,7 +166,7 @@ impl Tier {
             return;
         };
         let known = self.0.catalog.held(digest);
-        if known.is_some_and(|known| known.stamp == stamp) {
+        if known.is_some_and(|known| known.trusted || known.stamp == stamp) {
             return;
         }
         let modified = u32::try_from(stamp.modified / 1_000_000_000).unwrap_or(0);
