@@ -188,16 +188,7 @@ impl Store {
             clock: Arc::clone(&options.clock),
             observer: observe(&options.observer),
         };
-        let tier = {
-            let (at, tracker, has_bucket) = (root.clone(), tracker.clone(), bucket.is_some());
-            let open = move || match has_bucket {
-                true => Tier::open_before_bucket(&at, spool.as_deref(), settings, tracker),
-                false => Tier::open(&at, spool.as_deref(), settings, tracker),
-            };
-            tokio::task::spawn_blocking(open)
-                .await
-                .map_err(|cause| Error::local("open", &root, std::io::Error::other(cause)))??
-        };
+        let tier = open_tier(root, spool, bucket.is_some(), settings, tracker.clone()).await?;
         tier.keep_house();
         let bucket = bucket
             .map(|url| Bucket::open(&url, Arc::clone(&options.observer)))
@@ -276,6 +267,24 @@ impl Store {
             uploads.close().await;
         }
     }
+}
+
+/// Opens the local tier, away from the runtime's threads.
+async fn open_tier(
+    root: PathBuf,
+    spool: Option<PathBuf>,
+    before_bucket: bool,
+    settings: Settings,
+    tracker: TaskTracker,
+) -> Result<Tier, Error> {
+    let at = root.clone();
+    let open = move || match before_bucket {
+        true => Tier::open_before_bucket(&at, spool.as_deref(), settings, tracker),
+        false => Tier::open(&at, spool.as_deref(), settings, tracker),
+    };
+    tokio::task::spawn_blocking(open)
+        .await
+        .map_err(|cause| Error::local("open", &root, std::io::Error::other(cause)))?
 }
 
 impl Inner {
