@@ -88,9 +88,14 @@ impl Inner {
         added: SystemTime,
     ) -> object_store::Result<Sent> {
         let (key, digest) = (layout::blob(digest), *digest);
+        let place = key.clone();
+        let visible = self.tier.run(move |tier| tier.path(&place).try_exists());
+        let visible = visible.await.map_err(generic)?;
         let opened = self.tier.open_blob(&digest).await;
         let Some(opened) = opened.map_err(generic)? else {
-            let committing = added.elapsed().is_ok_and(|age| age < COMMITTED_WITHIN);
+            // One that was there is damaged, and in quarantine now.
+            let recent = added.elapsed().is_ok_and(|age| age < COMMITTED_WITHIN);
+            let committing = recent && !visible;
             return Ok(if committing { Sent::NotYet } else { Sent::Done });
         };
         let size = opened.stamp.size;
