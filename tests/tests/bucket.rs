@@ -4,7 +4,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use longshore_tests::{Fault, On, Origin, Proxy};
+use longshore_tests::{Content, End, Fault, On, Origin, Proxy, S3};
 use tokio::net::TcpSocket;
 
 const TAG: &str = "/v2/library/app/manifests/1";
@@ -109,4 +109,241 @@ async fn looking_into_the_bucket_is_part_of_a_clients_time() {
             started.elapsed()
         );
     }
+}
+
+/// Waits until the bucket has everything.
+async fn uploaded(proxy: &Proxy) {
+    proxy.settled().await;
+    proxy
+        .until_metric("longshore_store_outbox_entries", &[], |entries| {
+            entries == 0.0
+        })
+        .await;
+}
+
+/// The local tier loses a blob: its records stay.
+fn lose(proxy: &Proxy, digest: &str) {
+    let (algorithm, hex) = digest.split_once(':').unwrap();
+    let path = proxy.store().join("blobs").join(algorithm);
+    std::fs::remove_file(path.join(&hex[..2]).join(hex)).unwrap();
+}
+
+fn blob_path(digest: &str) -> String {
+    format!("/v2/library/app/blobs/{digest}")
+}
+
+/// `TOKEN`, `ENDPOINT` and the like belong to other programs.
+#[tokio::test]
+async fn variables_of_other_programs_do_not_configure_the_bucket() {
+    let origin = Origin::start().await;
+    let s3 = S3::start().await;
+    let digest = origin.push_blob("library/app", Content::seeded(1, 5000));
+    let foreign = [
+        ("TOKEN", "token-of-another"),
+        ("SESSION_TOKEN", "token-of-another"),
+        ("ENDPOINT", "http://127.0.0.1:1"),
+        ("ENDPOINT_URL", "http://127.0.0.1:1"),
+        ("REGION", "elsewhere-1"),
+        ("DEFAULT_REGION", "elsewhere-1"),
+        ("ACCESS_KEY_ID", "other"),
+        ("SKIP_SIGNATURE", "true"),
+        ("UNSIGNED_PAYLOAD", "true"),
+        ("VIRTUAL_HOSTED_STYLE_REQUEST", "true"),
+        ("BUCKET", "other"),
+        ("USER_AGENT", "other"),
+    ];
+    let settings = Proxy::with(&origin).bucket(s3.address());
+    let proxy = foreign
+        .iter()
+        .fold(settings, |settings, (name, value)| {
+            settings.environment(name, *value)
+        })
+        .start()
+        .await;
+    let path = blob_path(&digest);
+    proxy.client().pull_blob(&path, &origin.blob(&digest)).await;
+    uploaded(&proxy).await;
+    let seen = s3.requests();
+    assert!(!seen.is_empty());
+    for seen in seen {
+        let signed = seen.header("authorization").unwrap_or_default();
+        assert!(signed.contains("Credential=key/"), "{signed}");
+        assert!(signed.contains("/nowhere-1/"), "{signed}");
+        assert_eq!(seen.header("x-amz-security-token"), None);
+        assert!(seen.path.starts_with("/bucket"), "{}", seen.path);
+        assert_ne!(seen.header("user-agent"), Some("other"));
+    }
+}
+
+/// How many requests of each method the bucket got since the last count.
+async fn counted(s3: &S3) -> (usize, usize, usize) {
+    s3.until(|seen| seen.iter().all(|seen| seen.ended)).await;
+    let seen = s3.requests();
+    s3.forget_requests();
+    let count = |methods: &[&str]| {
+        let of = |seen: &&longshore_tests::Seen| methods.contains(&&*seen.method);
+        seen.iter().filter(of).count()
+    };
+    (
+        count(&["GET", "HEAD"]),
+        count(&["PUT"]),
+        count(&["POST", "DELETE"]),
+    )
+}
+
+#[tokio::test]
+async fn a_blob_costs_few_requests_to_the_bucket() {
+    for (len, parts) in [(5000, 0), (20 << 20, 3)] {
+        let origin = Origin::start().await;
+        let s3 = S3::start().await;
+        let content = Content::seeded(2, len);
+        let digest = origin.push_blob("library/app", content.clone());
+        let proxy = Proxy::with(&origin).bucket(s3.address()).start().await;
+        let path = blob_path(&digest);
+        proxy.client().pull_blob(&path, &content).await;
+        uploaded(&proxy).await;
+        let (reads, puts, posts) = counted(&s3).await;
+        let upload = if parts == 0 { (1, 0) } else { (parts, 2) };
+        assert!(reads <= 2, "cold: {reads} reads");
+        assert!(
+            puts >= upload.0 && puts <= upload.0 + 2,
+            "cold: {puts} writes"
+        );
+        assert_eq!(posts, upload.1);
+
+        proxy.client().pull_blob(&path, &content).await;
+        assert_eq!(counted(&s3).await, (0, 0, 0), "a hit of the local tier");
+
+        lose(&proxy, &digest);
+        proxy.client().pull_blob(&path, &content).await;
+        uploaded(&proxy).await;
+        assert_eq!(counted(&s3).await, (1, 0, 0), "a miss of the local tier");
+        assert_eq!(origin.count("GET", &path), 1);
+        assert!(proxy.keeps(&digest));
+    }
+}
+
+#[tokio::test]
+async fn an_unchanged_tag_costs_no_request_to_the_bucket() {
+    let origin = Origin::start().await;
+    let s3 = S3::start().await;
+    origin.image("library/app", "1", &[5000]);
+    let proxy = Proxy::with(&origin)
+        .defaults("revalidate = \"0s\"")
+        .bucket(s3.address())
+        .start()
+        .await;
+    assert_eq!(proxy.client().read(TAG).await.status, 200);
+    uploaded(&proxy).await;
+    counted(&s3).await;
+    for _ in 0..10 {
+        assert_eq!(proxy.client().read(TAG).await.status, 200);
+    }
+    uploaded(&proxy).await;
+    assert_eq!(counted(&s3).await, (0, 0, 0));
+}
+
+/// What a manifest names costs nothing, however much it is.
+#[tokio::test]
+async fn a_manifest_of_a_thousand_layers_costs_as_few_requests_as_one() {
+    let origin = Origin::start().await;
+    let s3 = S3::start().await;
+    origin.image("library/app", "1", &[10; 1000]);
+    let proxy = Proxy::with(&origin).bucket(s3.address()).start().await;
+    assert_eq!(proxy.client().read(TAG).await.status, 200);
+    uploaded(&proxy).await;
+    s3.until(|seen| seen.iter().all(|seen| seen.ended)).await;
+    let records = |method: &str| {
+        let seen = s3.requests();
+        let of = |seen: &&longshore_tests::Seen| {
+            seen.method == method && seen.path.contains("/repositories/")
+        };
+        seen.iter().filter(of).count()
+    };
+    assert!(records("PUT") <= 2, "{:#?}", s3.requests());
+    assert!(records("GET") <= 2, "{:#?}", s3.requests());
+    let (reads, puts, _) = counted(&s3).await;
+    // Beside the records: a look for the manifest, its upload, and the marker once or twice at the start.
+    assert!(reads <= 3 && puts <= 5, "{reads} reads, {puts} writes");
+}
+
+/// A copy in the bucket is verified as any source is.
+#[tokio::test]
+async fn a_damaged_copy_in_the_bucket_is_replaced() {
+    for len in [5000, 3 << 20, 9 << 20] {
+        let damages: [fn(&mut Vec<u8>); 5] = [
+            |bytes| bytes.truncate(bytes.len() / 2),
+            |bytes| bytes.truncate(0),
+            |bytes| bytes.push(0),
+            |bytes| {
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+            },
+            |bytes| {
+                bytes.pop();
+            },
+        ];
+        for (number, damage) in damages.into_iter().enumerate() {
+            let origin = Origin::start().await;
+            let s3 = S3::start().await;
+            let content = Content::seeded(3, len);
+            let digest = origin.push_blob("library/app", content.clone());
+            let proxy = Proxy::with(&origin).bucket(s3.address()).start().await;
+            let path = blob_path(&digest);
+            proxy.client().pull_blob(&path, &content).await;
+            uploaded(&proxy).await;
+            let hex = digest.split_once(':').unwrap().1;
+            let (key, bytes) = s3.find(hex).unwrap();
+            let mut bytes = bytes.to_vec();
+            damage(&mut bytes);
+            s3.put(&key, bytes);
+            lose(&proxy, &digest);
+
+            let read = proxy.client().read(&path).await;
+            let whole = read.end == End::Complete && read.status == 200;
+            assert!(
+                !whole || content.matches(0, &read.body) && read.body.len() as u64 == len,
+                "wrong bytes served as whole, {len}, damage {number}"
+            );
+            proxy.settled().await;
+            proxy.client().pull_blob(&path, &content).await;
+            uploaded(&proxy).await;
+            assert_eq!(s3.object(&key).unwrap(), content.bytes(), "{len}, {number}");
+            let damaged = proxy
+                .metric("longshore_store_bucket_damaged_total", &[])
+                .await;
+            assert_eq!(damaged, 1.0, "{len}, damage {number}");
+            let blamed = proxy.metric("longshore_digest_mismatch_total", &[]).await;
+            assert_eq!(blamed, 0.0, "upstream is not to blame");
+        }
+    }
+}
+
+/// What is committed while the bucket is lost reaches it when it is back, after a crash too.
+#[tokio::test]
+async fn a_bucket_that_was_lost_gets_everything() {
+    let origin = Origin::start().await;
+    let s3 = S3::start().await;
+    s3.stop().await;
+    let image = origin.image("library/app", "1", &[5000, 9 << 20]);
+    let mut proxy = Proxy::with(&origin).bucket(s3.address()).start().await;
+    assert_eq!(proxy.client().read(TAG).await.status, 200);
+    for layer in &image.layers {
+        proxy
+            .client()
+            .pull_blob(&blob_path(layer), &origin.blob(layer))
+            .await;
+    }
+    proxy.settled().await;
+    assert!(proxy.metric("longshore_store_outbox_entries", &[]).await >= 4.0);
+    proxy.kill();
+    s3.restart().await;
+    proxy.restart().await;
+    for layer in &image.layers {
+        let hex = layer.split_once(':').unwrap().1.to_owned();
+        s3.until(|_| s3.find(&hex).is_some()).await;
+    }
+    uploaded(&proxy).await;
+    assert!(s3.find("/_tags/1").is_some());
+    assert!(s3.incomplete().is_empty());
 }

@@ -1,6 +1,6 @@
 //! The process is killed; what was not whole was never there.
 
-use longshore_tests::{Content, End, Fault, Gate, On, Origin, Proxy};
+use longshore_tests::{Content, End, Fault, Gate, On, Origin, Proxy, S3};
 
 const SIZE: u64 = 4 << 20;
 
@@ -109,4 +109,106 @@ async fn a_second_process_on_the_same_store() {
             proxy.client().pull_blob(path, content).await;
         }
     }
+}
+
+/// Killed at any moment of a fill that is uploaded while it lands: the bucket never has a part of a blob, and what was
+/// sent of it is removed at the next start.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_while_a_blob_is_uploaded() {
+    const LARGE: u64 = 40 << 20;
+    for at in [9 << 20, 17 << 20, 25 << 20, LARGE - 1] {
+        let origin = Origin::start().await;
+        let s3 = S3::start().await;
+        let content = Content::seeded(at, LARGE);
+        let digest = origin.push_blob("library/app", content.clone());
+        let hex = digest.split_once(':').unwrap().1.to_owned();
+        let path = format!("/v2/library/app/blobs/{digest}");
+        let mut proxy = Proxy::with(&origin).bucket(s3.address()).start().await;
+        let gate = Gate::new();
+        origin.order(On::get(&path), [Fault::Stall(at, gate.clone())]);
+        let client = tokio::spawn({
+            let (client, path) = (proxy.client(), path.clone());
+            async move { client.get(&path).await.read().await }
+        });
+        gate.reached().await;
+        s3.until(|seen| {
+            seen.iter()
+                .any(|seen| seen.query.contains("partNumber") && seen.ended)
+        })
+        .await;
+        proxy.kill();
+        drop(client.await);
+        s3.until(|seen| seen.iter().all(|seen| seen.ended)).await;
+        assert!(s3.find(&hex).is_none(), "nothing partial is visible, {at}");
+        gate.open();
+        proxy.restart().await;
+        s3.until(|_| s3.incomplete().is_empty()).await;
+        no_leftovers(&proxy);
+        proxy.client().pull_blob(&path, &content).await;
+        proxy.settled().await;
+        proxy
+            .until_metric("longshore_store_outbox_entries", &[], |entries| {
+                entries == 0.0
+            })
+            .await;
+        assert_eq!(s3.find(&hex).unwrap().1, content.bytes(), "{at}");
+        assert!(s3.incomplete().is_empty());
+    }
+}
+
+/// Killed again and again while it fills and uploads: at the end the bucket has what the origin has, or nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_random_points_with_a_bucket() {
+    let origin = Origin::start().await;
+    let s3 = S3::start().await;
+    let contents: Vec<_> = (0..12)
+        .map(|seed| Content::seeded(seed, 1000 + seed * seed * 150_000))
+        .collect();
+    let paths: Vec<_> = contents
+        .iter()
+        .map(|content| origin.push_blob("library/app", content.clone()))
+        .map(|digest| format!("/v2/library/app/blobs/{digest}"))
+        .collect();
+    let mut proxy = Proxy::with(&origin).bucket(s3.address()).start().await;
+    for round in 0..20u64 {
+        let pulls: Vec<_> = paths
+            .iter()
+            .map(|path| {
+                let (client, path) = (proxy.client(), path.clone());
+                tokio::spawn(async move { client.get(&path).await.read().await })
+            })
+            .collect();
+        // A different number of requests each time: the bucket's and the origin's count alike.
+        let before = s3.requests().len();
+        s3.until(|seen| seen.len() as u64 >= before as u64 + 1 + round % 7)
+            .await;
+        proxy.kill();
+        for (pull, content) in pulls.into_iter().zip(&contents) {
+            if let Ok(read) = pull.await {
+                assert!(content.matches(0, &read.body), "round {round}");
+            }
+        }
+        for path in &paths {
+            let hex = path.rsplit(':').next().unwrap();
+            let content = &contents[paths.iter().position(|held| held == path).unwrap()];
+            if let Some((_, bytes)) = s3.find(hex) {
+                assert_eq!(bytes, content.bytes(), "round {round}");
+            }
+            // The local tier loses all of it, so that there is something to do.
+            let (algorithm, hex) = ("sha256", hex);
+            let kept = proxy.store().join("blobs").join(algorithm).join(&hex[..2]);
+            drop(std::fs::remove_file(kept.join(hex)));
+        }
+        proxy.restart().await;
+    }
+    for (path, content) in paths.iter().zip(&contents) {
+        proxy.client().pull_blob(path, content).await;
+    }
+    proxy.settled().await;
+    proxy
+        .until_metric("longshore_store_outbox_entries", &[], |entries| {
+            entries == 0.0
+        })
+        .await;
+    s3.until(|_| s3.incomplete().is_empty()).await;
 }
