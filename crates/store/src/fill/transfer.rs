@@ -185,7 +185,8 @@ impl<'a> Transfer<'a> {
             && let Some((size, chunks)) = bucket.open_blob(&digest).await
         {
             self.engine.confirm().await?;
-            self.used_local = size > 0;
+            // An empty object is a wrong copy too.
+            self.used_local = true;
             self.from_bucket = true;
             self.ranges = false;
             let mut lane = Lane::new(self.id(), 0, (u64::MAX, u64::MAX), false);
