@@ -214,7 +214,10 @@ impl Proxy {
             let metadata = self.store.join(file).metadata();
             metadata.is_ok_and(|file| file.len() > RECORD_BYTES)
         };
-        self.files().into_iter().filter(large).collect()
+        // What is recorded of each file is no content either.
+        let mut files = self.files();
+        files.retain(|file| !file.starts_with("index") && large(file));
+        files
     }
 
     /// Whether the store keeps a blob or manifest under this digest (`sha256:<hex>`).

@@ -150,8 +150,11 @@ impl Store {
                 let kept = HeldBlob::Kept(Arc::new(file), stamp.size);
                 return Ok(blob(kept, Some(stamp.size), outcome, None));
             }
-            Lookup::Cut(cut) => Some(salvage_of(cut)),
-            Lookup::Nothing => None,
+            // Without a size in the record only upstream can say how long the blob is.
+            Lookup::Cut(cut) if known.as_ref().is_some_and(|known| known.size.is_some()) => {
+                Some(salvage_of(cut))
+            }
+            Lookup::Cut(_) | Lookup::Nothing => None,
         };
         if let Some(Err(error)) = store.remembered(&Question::Blob(canonical.clone())) {
             return Err(error);

@@ -41,6 +41,8 @@ pub struct Held {
 pub(crate) struct Kept {
     pub(crate) record: Arc<TagRecord>,
     bytes: Bytes,
+    /// How many blobs were evicted before it was seen to be held.
+    evictions: u64,
 }
 
 impl Kept {
@@ -173,18 +175,34 @@ impl Store {
 impl Inner {
     /// What is kept of a tag: its record and the manifest's bytes.
     async fn kept(&self, tagged: &Tagged) -> Option<Kept> {
-        if let Some(kept) = self.tags.get(tagged) {
-            return Some(kept);
+        let evictions = self.tier.evictions();
+        if let Some(mut kept) = self.tags.get(tagged) {
+            if kept.evictions == evictions {
+                return Some(kept);
+            }
+            // Memory must not keep a manifest whose image was evicted.
+            let record = &kept.record;
+            if self.bucket.is_some()
+                || self
+                    .tier
+                    .is_recorded(&record.stored.unwrap_or(record.digest))
+            {
+                kept.evictions = evictions;
+                self.tags.insert(tagged.clone(), kept.clone());
+                return Some(kept);
+            }
+            self.tags.invalidate(tagged);
         }
         let record = self.records.tag(tagged).await?;
         let stored = record.stored.unwrap_or(record.digest);
         let bytes = self.load_manifest(&stored).await?;
         self.put_children(tagged.named(), stored, &record.media_type, &bytes);
         // What was put there meanwhile is newer than what was read.
-        let kept = self
-            .tags
-            .entry_by_ref(tagged)
-            .or_insert(Kept { record, bytes });
+        let kept = self.tags.entry_by_ref(tagged).or_insert(Kept {
+            record,
+            bytes,
+            evictions,
+        });
         Some(kept.into_value())
     }
 
@@ -200,6 +218,7 @@ impl Inner {
         let kept = Kept {
             record: Arc::clone(&record),
             bytes,
+            evictions: self.tier.evictions(),
         };
         self.tags.insert(tagged.clone(), kept.clone());
         self.records.put_tag(tagged, &record, before).await;

@@ -123,6 +123,7 @@ struct Inner {
     limits: OnceLock<Limits>,
     reserved: AtomicU64,
     free: AtomicU64,
+    evictions: AtomicU64,
     room_wanted: Arc<Notify>,
     /// Ends the work in the background.
     closed: CancellationToken,
@@ -241,6 +242,7 @@ impl Tier {
             limits: OnceLock::new(),
             reserved: AtomicU64::new(0),
             free: AtomicU64::new(0),
+            evictions: AtomicU64::new(0),
             room_wanted: Arc::default(),
             closed: CancellationToken::new(),
             tracker,
@@ -694,7 +696,13 @@ impl Tier {
         u32::try_from(since.unwrap_or_default().as_secs()).unwrap_or(u32::MAX)
     }
 
+    /// How many blobs were evicted or quarantined since the start.
+    pub(crate) fn evictions(&self) -> u64 {
+        self.0.evictions.load(Ordering::Acquire)
+    }
+
     fn tell_gone(&self, digest: &Digest) {
+        self.0.evictions.fetch_add(1, Ordering::AcqRel);
         if let Some(gone) = self.0.gone.get() {
             gone(digest);
         }

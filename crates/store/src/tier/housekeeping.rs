@@ -120,16 +120,18 @@ impl Tier {
     /// nothing is recorded are taken in.
     pub(super) fn reconcile(&self) -> io::Result<()> {
         let mut unseen: HashSet<Digest> = self.0.catalog.digests().into_iter().collect();
-        self.0.files.walk(|digest, stamp| {
+        let walked = self.0.files.walk(|digest, stamp| {
             unseen.remove(&digest);
             let held = self.0.catalog.held(&digest);
             // What was recorded at commit stays: it tells damage when the file is opened.
             if held.is_none_or(|held| !held.trusted && held.stamp != stamp) {
                 self.take_in(&digest);
             }
-        })?;
-        for digest in unseen {
-            self.forget_absent(&digest);
+        });
+        if walked.is_ok() {
+            for digest in unseen {
+                self.forget_absent(&digest);
+            }
         }
         // A crash may have lost what a manifest names.
         for (digest, stamp) in self.0.catalog.orphans() {
@@ -156,7 +158,7 @@ impl Tier {
             // Only this task sets them.
             let _ = self.0.limits.set(limits);
         }
-        Ok(())
+        walked
     }
 
     /// Records a file of which nothing is known, or something else: it is hashed before it is served.

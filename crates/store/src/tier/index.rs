@@ -310,6 +310,29 @@ impl Index {
         self.policy.restore_ghost(name);
     }
 
+    /// Gives back memory that reading the index took and what is held does not need.
+    pub(crate) fn shrink(&mut self) {
+        let nodes = self.nodes.len();
+        self.nodes.shrink_to(nodes + nodes / 16);
+        self.policy.shrink();
+    }
+
+    /// Memory that the index uses, in bytes.
+    #[cfg(test)]
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let images = self.nodes.iter().filter_map(|node| node.image.as_ref());
+        let edges: usize = images.map(|image| image.len()).sum();
+        let more = self.parents.values();
+        let more: usize = more
+            .map(|more| 40 + more.capacity() * size_of::<Id>())
+            .sum();
+        self.nodes.capacity() * size_of::<Node>()
+            + self.ids.allocation_size()
+            + edges * size_of::<Id>()
+            + more
+            + self.policy.memory_bytes()
+    }
+
     /// Makes room for this many more blobs.
     pub(crate) fn reserve(&mut self, blobs: usize) {
         let hasher = self.hasher.clone();

@@ -164,6 +164,23 @@ impl Policy {
         None
     }
 
+    /// Gives back memory that is not needed.
+    pub(crate) fn shrink(&mut self) {
+        self.seats.shrink_to_fit();
+        for line in [&mut self.small, &mut self.main] {
+            line.places
+                .retain(|(id, turn)| is_at(&self.seats, *id, *turn));
+            line.places.shrink_to_fit();
+        }
+    }
+
+    /// Memory that the queues use, in bytes; remembered names not counted.
+    #[cfg(test)]
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let places = self.small.places.capacity() + self.main.places.capacity();
+        self.seats.capacity() * size_of::<Seat>() + places * size_of::<(Id, u32)>()
+    }
+
     /// The names that are remembered, the oldest first.
     pub(crate) fn ghosts(&self) -> impl Iterator<Item = u64> + '_ {
         self.ghosts.order.iter().copied()
@@ -206,6 +223,7 @@ impl Line {
     fn tidy(&mut self, seats: &[Seat]) {
         if self.places.len() > self.len * 2 + 16 {
             self.places.retain(|(id, turn)| is_at(seats, *id, *turn));
+            self.places.shrink_to(self.len * 2 + 32);
         }
     }
 }
