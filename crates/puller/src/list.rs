@@ -88,10 +88,16 @@ impl Upstream {
     }
 
     async fn page_at(&self, contact: &Contact, ask: &Ask<'_>) -> Result<ListPage, Failure> {
-        let response = self.inner.ask(contact, ask).await?;
         let misbehaved = |fault| Failure {
             error: Error::misbehaved(contact.host(), fault),
             own: true,
+        };
+        let response = match self.inner.ask(contact, ask).await {
+            // Registries without referrers redirect to a website, which may want a login or fewer callers.
+            Err(failure) if ask.kind == Kind::Referrers && is_of_a_website(&failure) => {
+                return Err(misbehaved(Fault::Redirect));
+            }
+            asked => asked?,
         };
         if ask.kind == Kind::Referrers {
             let media_type = fields::media_type(response.headers());
@@ -131,6 +137,12 @@ fn ask<'a>(named: &'a Named, kind: Kind, object: String, query: Option<&'a str>)
         query,
         range: None,
     }
+}
+
+/// Whether a call was refused by another host than the registry's.
+fn is_of_a_website(failure: &Failure) -> bool {
+    let refused = matches!(failure.error, Error::Limited { .. } | Error::Denied { .. });
+    !failure.own && refused
 }
 
 /// Whether a registry answered a call for referrers as one that does not know the call. Whoever was not let in, or was
