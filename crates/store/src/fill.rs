@@ -79,6 +79,11 @@ impl Fill {
         Follower(Arc::clone(self))
     }
 
+    /// How many readers follow it.
+    pub(crate) fn readers(&self) -> usize {
+        self.readers.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn unread(&self) -> bool {
         self.readers.load(Ordering::Relaxed) == 0
     }

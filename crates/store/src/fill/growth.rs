@@ -16,6 +16,8 @@ const REST_MIN: Duration = Duration::from_secs(1);
 const RESTED_FOR: Duration = Duration::from_secs(2);
 /// Trials that may bring nothing.
 const FAILED_MAX: u32 = 3;
+/// A connection that brings this much needs no other: 64 MiB/s. A further one costs what is in flight where it begins.
+const RATE_ENOUGH: f64 = (64 << 20) as f64;
 /// Twice the connections must bring this many times as much, or those that were added go.
 const GAIN_MIN: f64 = 1.3;
 /// What each connection is to bring before it asks anew, in seconds.
@@ -162,7 +164,8 @@ impl Growth {
         }
         let per_connection = rate / self.target as f64;
         self.piece = ((per_connection * PIECE_SECONDS) as u64).clamp(PIECE_BYTES.0, PIECE_BYTES.1);
-        let worth_it = sample.rest as f64 > rate * REST_MIN.as_secs_f64();
+        let worth_it =
+            per_connection < RATE_ENOUGH && sample.rest as f64 > rate * REST_MIN.as_secs_f64();
         if self.target >= CONNECTIONS_MAX {
             self.state = State::Done;
         } else if worth_it {
@@ -233,9 +236,9 @@ mod tests {
 
     #[test]
     fn where_one_fills_the_line_one_stays() {
-        assert_eq!(run(250.0, |_| 100.0).1, [1, 2, 1]);
+        assert_eq!(run(125.0, |_| 50.0).1, [1, 2, 1]);
         // It is tried again now and then, and no more in the end.
-        let all = run(20_000.0, |_| 100.0).1;
+        let all = run(10_000.0, |_| 50.0).1;
         assert_eq!(all, [1, 2, 1, 2, 1, 2, 1, 2, 1]);
         // The line takes no more than four.
         let line = |connections| (20.0 * connections as f64).min(80.0);
@@ -253,6 +256,18 @@ mod tests {
             }
         });
         assert_eq!(targets, [1, 2, 1, 2, 4, 8]);
+    }
+
+    #[test]
+    fn a_fast_connection_stays_alone() {
+        assert_eq!(
+            run(10_000.0, |connections| 65.0 * connections as f64).1,
+            [1]
+        );
+        assert_eq!(
+            run(1_000.0, |connections| 63.0 * connections as f64).1[1],
+            2
+        );
     }
 
     #[test]

@@ -23,6 +23,8 @@ use crate::ingest::Hashed;
 use crate::remote::{BlobAsk, Source};
 use crate::store::Event;
 
+/// Readers of a fill whose rate is measured to find out whether further connections help.
+const MEASURED_READERS_MAX: usize = 8;
 /// Blobs smaller than this come over one connection unless a reader is far ahead: 32 MiB.
 const FURTHER_MIN: u64 = 32 << 20;
 /// How often the rate is looked at while more connections may help.
@@ -490,6 +492,10 @@ impl<'a> Transfer<'a> {
             return;
         };
         let before = growth.target();
+        // Where many read, the rate tells of this machine rather than of the connection to upstream.
+        if before == 1 && self.engine.fill.readers() > MEASURED_READERS_MAX {
+            return;
+        }
         growth.hear(sample);
         if growth.target() != before {
             let digest = self.engine.fill.digest();
