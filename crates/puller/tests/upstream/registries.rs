@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::TryStreamExt;
 use longshore_manifest::{Descriptor, MediaType, Platform, Preference};
-use longshore_puller::{Fault as Wrong, Keychain, Lookup, Pulled, Registries, Resolved};
+use longshore_puller::{Fault as Wrong, Keychain, Lookup, Pulled, Registries, Resolved, Timeouts};
 use tokio::io::AsyncReadExt;
 
 use crate::common::*;
@@ -14,6 +14,13 @@ fn registries(origin: &Origin) -> Registries {
     let registries = Registries::new();
     registries.configure(config(&[origin])).unwrap();
     registries
+}
+
+/// A client that soon takes a server that answers no TLS for a plain one.
+fn hasty() -> Registries {
+    let mut timeouts = Timeouts::default();
+    timeouts.connect = std::time::Duration::from_millis(300);
+    Registries::new().with_timeouts(timeouts)
 }
 
 fn amd64() -> Preference {
@@ -40,11 +47,7 @@ async fn pull(registries: &Registries, name: &str) -> Vec<Vec<u8>> {
 async fn an_image_of_a_platform_by_a_host_without_a_scheme() {
     let origin = Origin::start().await;
     let index = origin.index("library/app", "1", &["arm64", "amd64"], &[1000, 2000]);
-    let pulled = pull(
-        &Registries::new(),
-        &format!("{}/library/app:1", origin.host()),
-    )
-    .await;
+    let pulled = pull(&hasty(), &format!("{}/library/app:1", origin.host())).await;
     let expected: Vec<_> = index.images[1]
         .blobs()
         .map(|blob| origin.blob(blob).bytes())
@@ -298,7 +301,7 @@ async fn a_keychain_of_the_callers_own() {
         origin.image(repository, "1", &[1000]);
     }
     origin.require_basic("me", "secret");
-    let registries = Registries::new().with_credentials(Credentials::Keychain(Arc::new(Mine)));
+    let registries = hasty().with_credentials(Credentials::Keychain(Arc::new(Mine)));
     let name = |repository| Reference::parse(&format!("{}/{repository}:1", origin.host())).unwrap();
     registries.fetch(&name("library/app")).await.unwrap();
     let denied = registries.fetch(&name("library/other")).await;
