@@ -39,9 +39,7 @@ impl Catalog {
     /// A blob was committed, or found to be right.
     pub(super) fn insert(&self, digest: &Digest, held: Held) {
         self.index().insert(digest, held);
-        if held.trusted {
-            self.write(&Record::Fact(Fact::Held(digest, held)), true);
-        }
+        self.write(&Record::Fact(Fact::Held(digest, held)), held.trusted);
     }
 
     /// A blob is gone. Returns its size.

@@ -273,7 +273,7 @@ impl Index {
             .ghosts()
             .for_each(|name| visitor(Fact::Ghost(name)));
         for node in &self.nodes {
-            if let Some(held) = node.held.filter(|held| held.trusted) {
+            if let Some(held) = node.held {
                 visitor(Fact::Held(&node.digest, held));
             }
         }
@@ -544,7 +544,7 @@ fn hash_of(hasher: &RandomState, nodes: &[Node], id: Id) -> u64 {
 /// One thing that an index knows.
 #[derive(Debug)]
 pub(crate) enum Fact<'a> {
-    /// A blob that is held, and trusted.
+    /// A blob that is held.
     Held(&'a Digest, Held),
     /// Where an image is in the policy's queues, and how often it was used.
     Seat(&'a Digest, Queue, u8),

@@ -242,7 +242,7 @@ fn replay(bytes: &[u8], index: &mut Index) {
 }
 
 /// Bytes of the frame and body of a record of a blob with a sha256.
-const HELD_BYTES: usize = 8 + 2 + 32 + 32 + 8;
+const HELD_BYTES: usize = 8 + 2 + 32 + 32 + 8 + 1;
 
 const KIND_HELD: u8 = 1;
 const KIND_GONE: u8 = 2;
@@ -271,6 +271,7 @@ fn encode(record: &Record<'_>, to: &mut Vec<u8>) {
             to.extend_from_slice(&changed.to_le_bytes());
             to.extend_from_slice(&held.used.to_le_bytes());
             to.extend_from_slice(&held.scrubbed.to_le_bytes());
+            to.push(held.trusted.into());
         }
         Record::Fact(Fact::Seat(digest, queue, uses)) => {
             put_digest(KIND_SEAT, digest, to);
@@ -334,9 +335,9 @@ fn apply(mut body: &[u8], index: &mut Index) -> Option<()> {
             };
             let held = Held {
                 stamp,
-                trusted: true,
                 used: u32::from_le_bytes(*take(rest)?),
                 scrubbed: u32::from_le_bytes(*take(rest)?),
+                trusted: *take(rest)? == [1],
             };
             index.insert(&digest, held);
         }

@@ -357,6 +357,13 @@ async fn a_file_with_a_record_is_not_hashed() {
     fs::remove_dir_all(root.path().join(layout::INDEX)).unwrap();
     let tier = Tier::of(root.path(), None).unwrap();
     assert!(matches!(tier.look(&digest).unwrap(), Look::Doubtful(_)));
+    // What was only seen is no more trusted after another start.
+    tier.reconcile().unwrap();
+    tier.0.catalog.save(true).unwrap();
+    drop(tier);
+    let tier = Tier::of(root.path(), None).unwrap();
+    assert_eq!(tier.usage().objects, 1);
+    assert!(matches!(tier.look(&digest).unwrap(), Look::Doubtful(_)));
     assert!(tier.open_blob(&digest).await.unwrap().is_some());
     assert!(
         matches!(tier.look(&digest).unwrap(), Look::Trusted(_)),
