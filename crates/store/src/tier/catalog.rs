@@ -125,7 +125,7 @@ impl Catalog {
             let bytes = encode_all(&self.index());
             (bytes, journal.folder().to_owned(), old)
         };
-        write_snapshot(&folder, &bytes, vec![old])
+        write_snapshot(&folder, &bytes, old)
     }
 
     /// Whether the recorded blob is exactly this file.

@@ -42,6 +42,8 @@ pub(crate) enum Record<'a> {
 #[derive(Debug)]
 pub(crate) struct Journal {
     folder: PathBuf,
+    /// Journals of processes that are gone: what they say is in the index.
+    absorbed: Vec<PathBuf>,
     /// Held by the process that writes snapshots.
     keeper: Option<File>,
     name: PathBuf,
@@ -74,8 +76,9 @@ impl Journal {
             }
         }
         index.shrink();
-        let journal = Self {
+        let mut journal = Self {
             folder: folder.to_owned(),
+            absorbed: Vec::new(),
             keeper,
             name,
             file,
@@ -85,10 +88,10 @@ impl Journal {
         };
         if journal.keeper.is_some() {
             journals.retain(|path| is_left(path));
-            match journals.iter().any(|path| has_records(path)) {
-                true => write_snapshot(folder, &encode_all(index), journals)?,
-                false => remove(journals)?,
-            }
+            // Those with records go with the next snapshot: a start does not wait for one.
+            let (with, without) = journals.into_iter().partition(|path| has_records(path));
+            journal.absorbed = with;
+            remove(without)?;
         }
         Ok(journal)
     }
@@ -125,19 +128,21 @@ impl Journal {
         self.keeper.is_some() && self.written > JOURNAL_BYTES_MAX
     }
 
-    /// Whether anything was appended since the last snapshot.
+    /// Whether the last snapshot does not say everything.
     pub(crate) fn is_changed(&self) -> bool {
-        self.written > 0
+        self.written > 0 || !self.absorbed.is_empty()
     }
 
-    /// Starts a new journal, so that what happens from now on is not in the old one. Returns the old one's path.
-    pub(crate) fn rotate(&mut self) -> io::Result<PathBuf> {
+    /// Starts a new journal, so that what happens from now on is not in the old one. Returns the paths of all old ones.
+    pub(crate) fn rotate(&mut self) -> io::Result<Vec<PathBuf>> {
         self.file.flush()?;
         self.number += 1;
         let (name, file) = create(&self.folder, self.process, self.number)?;
         self.file = file;
         self.written = 0;
-        Ok(std::mem::replace(&mut self.name, name))
+        let mut old = std::mem::take(&mut self.absorbed);
+        old.push(std::mem::replace(&mut self.name, name));
+        Ok(old)
     }
 
     /// Where the index is.
@@ -177,7 +182,7 @@ impl Drop for Journal {
     fn drop(&mut self) {
         // A record that is lost costs one look at a file.
         drop(self.file.flush());
-        if !self.is_changed() {
+        if self.written == 0 {
             drop(fs::remove_file(&self.name));
         }
     }
