@@ -78,7 +78,7 @@ impl Upstream {
 
     /// The same upstream, whose calls end within `total` from now, tokens, redirects, retries and all endpoints
     /// included. A call that does not is [`Error::TimedOut`] and counts against the endpoint that was asked last, which
-    /// a call that is dropped does not. A [`Download`] has to be opened by then; its body takes as long as it takes.
+    /// a call that is dropped does not. A [`Download`](crate::Download) has to be opened by then; its body takes as long as it takes.
     #[must_use]
     pub fn within(&self, total: Duration) -> Self {
         Self {
