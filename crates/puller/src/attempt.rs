@@ -190,7 +190,8 @@ impl<'a> Plan<'a> {
         {
             self.inner.observe(Event::Mismatch);
         }
-        if !own {
+        // A rate limit, which may be known without asking, says nothing of whether the endpoint is well.
+        if !own || matches!(error, Error::Limited { .. }) {
             return;
         }
         if !classify::is_no_answer(error) {

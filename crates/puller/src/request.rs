@@ -332,8 +332,7 @@ pub(crate) fn admit(contact: &Contact, limit: LimitKey, now: Instant) -> Result<
             endpoint: Arc::clone(contact.host()),
             retry_after: Some(wait),
         },
-        // Nothing was asked.
-        own: false,
+        own: true,
     })
 }
 
