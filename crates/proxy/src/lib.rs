@@ -8,6 +8,7 @@ mod account;
 mod blob;
 mod body;
 pub mod cli;
+mod command;
 pub mod config;
 mod convert;
 mod descriptors;

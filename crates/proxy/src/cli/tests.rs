@@ -1,6 +1,10 @@
+use std::io;
+use std::path::PathBuf;
+
 use clap::CommandFactory;
 
 use super::*;
+use crate::config::StoreUrl;
 
 fn parse(arguments: &[&str]) -> Result<Cli, clap::Error> {
     Cli::try_parse_from(std::iter::once(&"longshore").chain(arguments))
