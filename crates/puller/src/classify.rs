@@ -33,7 +33,7 @@ pub(crate) enum Role {
 /// What a status other than success means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Meaning {
-    Unknown { confirmed: bool },
+    NotFound { authoritative: bool },
     Denied,
     Limited,
     Unreachable,
@@ -57,7 +57,7 @@ pub(crate) fn next(error: &Error, role: Role) -> Next {
         | Error::Limited { .. }
         | Error::Misbehaved { .. }
         | Error::Unusable { .. } => Next::Endpoint,
-        Error::Unknown { .. } | Error::Denied { .. } | Error::Rejected { .. } => match role {
+        Error::NotFound { .. } | Error::Denied { .. } | Error::Rejected { .. } => match role {
             Role::Mirror => Next::Endpoint,
             Role::Origin => Next::Stop,
         },
@@ -76,7 +76,7 @@ pub(crate) fn next(error: &Error, role: Role) -> Next {
 /// slow, or whose content is wrong, is no reason to ask it in another way.
 pub(crate) fn asks_v1(error: &Error) -> bool {
     match error {
-        Error::Unknown { .. } => true,
+        Error::NotFound { .. } => true,
         Error::Denied { unauthorized, .. } => *unauthorized,
         Error::Unreachable { reason, .. } => {
             matches!(reason, Reason::Connect | Reason::Tls | Reason::Lost)
@@ -104,7 +104,7 @@ pub(crate) fn is_no_answer(error: &Error) -> bool {
     match error {
         Error::Unreachable { reason, .. } => !matches!(reason, Reason::Status(_)),
         Error::TimedOut { .. } | Error::Config { .. } => true,
-        Error::Unknown { .. }
+        Error::NotFound { .. }
         | Error::Denied { .. }
         | Error::Rejected { .. }
         | Error::Limited { .. }
@@ -131,8 +131,9 @@ pub(crate) fn replaces(kept: &Error, later: &Error, speaks: bool) -> bool {
         (Error::NotSupported { .. }, _) => true,
         (_, Error::NotSupported { .. }) => false,
         (
-            Error::Unknown {
-                confirmed: false, ..
+            Error::NotFound {
+                authoritative: false,
+                ..
             },
             later,
         ) if is_trouble(later) => true,
@@ -144,7 +145,7 @@ pub(crate) fn replaces(kept: &Error, later: &Error, speaks: bool) -> bool {
 /// have answered a status, but no connection and a 404 end it.
 pub(crate) fn next_of_list(error: &Error) -> Next {
     match error {
-        Error::Unknown { .. } => Next::Stop,
+        Error::NotFound { .. } => Next::Stop,
         _ if is_no_answer(error) => Next::Stop,
         _ => Next::Endpoint,
     }
@@ -153,7 +154,7 @@ pub(crate) fn next_of_list(error: &Error) -> Next {
 /// Whether the JSON of a v1 image is asked for again after this error.
 pub(crate) fn asks_image_again(error: &Error) -> bool {
     match error {
-        Error::Unknown { .. } | Error::Unreachable { .. } | Error::TimedOut { .. } => true,
+        Error::NotFound { .. } | Error::Unreachable { .. } | Error::TimedOut { .. } => true,
         Error::Misbehaved { fault, .. } => matches!(fault, Fault::Status(_)),
         Error::Denied { .. }
         | Error::Rejected { .. }
@@ -175,11 +176,13 @@ pub(crate) fn meaning(status: StatusCode, reply: &Reply) -> Meaning {
     }
     match status.as_u16() {
         401 | 403 => Meaning::Denied,
-        404 | 410 => Meaning::Unknown {
-            confirmed: reply.has(&UNKNOWN_CODES),
+        404 | 410 => Meaning::NotFound {
+            authoritative: reply.has(&UNKNOWN_CODES),
         },
         // The registry cannot have what it finds no valid name for.
-        400 if reply.has(&INVALID_CODES) => Meaning::Unknown { confirmed: true },
+        400 if reply.has(&INVALID_CODES) => Meaning::NotFound {
+            authoritative: true,
+        },
         429 => Meaning::Limited,
         408 | 425 | 500..=599 => Meaning::Unreachable,
         _ => Meaning::Misbehaved,
@@ -189,8 +192,8 @@ pub(crate) fn meaning(status: StatusCode, reply: &Reply) -> Meaning {
 /// What `status` means when a v1 registry answers it.
 pub(crate) fn meaning_v1(status: StatusCode, reply: &Reply) -> Meaning {
     match status.as_u16() {
-        404 => Meaning::Unknown {
-            confirmed: reply.message.is_some(),
+        404 => Meaning::NotFound {
+            authoritative: reply.message.is_some(),
         },
         // `Image is being uploaded, retry later`
         400 if reply.says_uploading() => Meaning::Unreachable,

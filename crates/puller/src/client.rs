@@ -168,7 +168,7 @@ impl Registries {
     /// As [`Upstream::manifest`].
     pub async fn resolve(&self, reference: &Reference) -> Result<Resolved, Error> {
         let upstream = self.registry(reference.named())?;
-        let head = upstream.check(reference).await?;
+        let head = upstream.resolve(reference).await?;
         if let Some(id) = head.v1 {
             return Ok(Resolved::V1(id));
         }
@@ -302,7 +302,7 @@ impl Registries {
         let tagged = Tagged::new(subject.named().clone(), tag);
         match self.fetch(&tagged.into()).await {
             Ok(Pulled::Manifest(document)) => Ok(document.manifest.manifests().cloned().collect()),
-            Ok(Pulled::V1(_)) | Err(Error::Unknown { .. }) => Ok(Vec::new()),
+            Ok(Pulled::V1(_)) | Err(Error::NotFound { .. }) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
     }

@@ -13,11 +13,11 @@ pub type Source = Arc<dyn StdError + Send + Sync>;
 pub enum Error {
     /// The origin answered that it does not have this.
     #[error("not known to {endpoint}")]
-    Unknown {
+    NotFound {
         /// Host of the endpoint.
         endpoint: Arc<str>,
         /// A 404 with a registry's error code in the body. A bare 404 is not believed.
-        confirmed: bool,
+        authoritative: bool,
     },
     /// A valid token, valid credentials, or the anonymous client was refused.
     #[error("denied by {endpoint}{}", detail.as_deref().map(|d| format!(": {d}")).unwrap_or_default())]
@@ -200,7 +200,7 @@ impl Error {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Limited { .. } | Self::Unreachable { .. } | Self::TimedOut { .. } => true,
-            Self::Unknown { .. }
+            Self::NotFound { .. }
             | Self::Denied { .. }
             | Self::Rejected { .. }
             | Self::Misbehaved { .. }

@@ -149,7 +149,7 @@ fn is_of_a_website(failure: &Failure) -> bool {
 /// asked to come back later, has not been told that there are none.
 fn says_unsupported(error: &Error) -> bool {
     match error {
-        Error::Unknown { .. } | Error::Misbehaved { .. } | Error::NotSupported { .. } => true,
+        Error::NotFound { .. } | Error::Misbehaved { .. } | Error::NotSupported { .. } => true,
         Error::Unreachable { reason, .. } => *reason == Reason::Status(501),
         Error::Denied { .. }
         | Error::Rejected { .. }

@@ -73,26 +73,26 @@ impl Upstream {
     ///
     /// # Errors
     /// As [`manifest`](Self::manifest).
-    pub async fn check(&self, reference: &Reference) -> Result<Head, Error> {
+    pub async fn resolve(&self, reference: &Reference) -> Result<Head, Error> {
         let call = move |version| async move {
             match (version, reference) {
                 (Version::V2, _) => {
                     let plan = self.plan(&ask(reference, Method::HEAD), reference.digest());
-                    let check = |_, contact| self.check_at(contact, reference);
-                    try_each(plan, Rules::DEFAULT, check).await
+                    let resolve = |_, contact| self.resolve_at(contact, reference);
+                    try_each(plan, Rules::DEFAULT, resolve).await
                 }
-                (Version::V1, Reference::Tagged(tagged)) => self.check_v1(tagged).await,
+                (Version::V1, Reference::Tagged(tagged)) => self.resolve_v1(tagged).await,
                 (Version::V1, Reference::Canonical(_)) => Err(self.not_supported()),
             }
         };
         self.fallback(asked(reference), call).await
     }
 
-    async fn check_at(&self, contact: &Contact, reference: &Reference) -> Result<Head, Failure> {
+    async fn resolve_at(&self, contact: &Contact, reference: &Reference) -> Result<Head, Failure> {
         let head = match self.inner.ask(contact, &ask(reference, Method::HEAD)).await {
             Ok(response) => head(response.headers()),
             Err(failure) if asks_for_body(&failure, contact.role) => {
-                return self.check_by_get(contact, reference).await;
+                return self.resolve_by_get(contact, reference).await;
             }
             Err(failure) => return Err(failure),
         };
@@ -105,7 +105,7 @@ impl Upstream {
             }
         };
         if !is_believed {
-            return self.check_by_get(contact, reference).await;
+            return self.resolve_by_get(contact, reference).await;
         }
         contact.confirm_v2();
         let is_asked = |found: &Digest| reference.digest().is_none_or(|asked| asked == *found);
@@ -115,7 +115,7 @@ impl Upstream {
         })
     }
 
-    async fn check_by_get(
+    async fn resolve_by_get(
         &self,
         contact: &Contact,
         reference: &Reference,

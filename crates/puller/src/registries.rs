@@ -1,13 +1,13 @@
 //! `registries.conf`: mirrors, blocked registries, search registries and aliases (containers-registries.conf(5)).
 //!
-//! A [`Registries`] is one file with its drop-ins merged into it. Everything but [`Files::load`] is pure: a text and the
+//! A [`RegistriesConf`] is one file with its drop-ins merged into it. Everything but [`Files::load`] is pure: a text and the
 //! name of the file it is from go in, facts come out.
 //!
 //! ```
-//! use longshore_puller::registries::Registries;
+//! use longshore_puller::registries::RegistriesConf;
 //! use longshore_reference::Parsed;
 //!
-//! let registries = Registries::parse(
+//! let registries = RegistriesConf::parse(
 //!     r#"
 //!     unqualified-search-registries = ["quay.io"]
 //!     [[registry]]
@@ -52,7 +52,7 @@ use document::Document;
 
 /// The configuration of registries: one file and the drop-ins merged into it. The default is that of a missing file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Registries {
+pub struct RegistriesConf {
     /// Sorted by prefix; each prefix once.
     registries: Vec<Registry>,
     search: Option<Vec<String>>,
@@ -143,7 +143,7 @@ impl ShortNameMode {
     }
 }
 
-impl Registries {
+impl RegistriesConf {
     /// Reads a file in version 1 or 2. `origin` names it in errors and descriptions.
     ///
     /// # Errors

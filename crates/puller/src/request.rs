@@ -269,12 +269,12 @@ impl Inner {
         let endpoint = || Arc::clone(contact.host());
         let error = match classify::meaning(status, &reply) {
             // What the anonymous client does not see may be there for the credentials.
-            Meaning::Unknown { .. } if session.rejected => {
+            Meaning::NotFound { .. } if session.rejected => {
                 self.denied(contact, session, None, false)
             }
-            Meaning::Unknown { confirmed } => Error::Unknown {
+            Meaning::NotFound { authoritative } => Error::NotFound {
                 endpoint: endpoint(),
-                confirmed,
+                authoritative,
             },
             // A storage host speaks for itself, not for the registry.
             Meaning::Denied if !own && !reply.has_code() => {
@@ -316,7 +316,7 @@ pub(crate) fn asks_for_body(failure: &Failure, role: Role) -> bool {
             fault: Fault::Status(status),
             ..
         } => matches!(status, 400 | 405 | 501) || (role == Role::Origin && *status < 500),
-        Error::Unknown { .. } | Error::Denied { .. } => role == Role::Origin,
+        Error::NotFound { .. } | Error::Denied { .. } => role == Role::Origin,
         Error::Unreachable {
             reason: Reason::Status(501),
             ..

@@ -5,9 +5,9 @@
 //! says so and [`Resolved::choose`] takes it.
 //!
 //! ```
-//! use longshore_puller::{registries::{Aliases, Registries}, short_names::{self, Lookup}};
+//! use longshore_puller::{registries::{Aliases, RegistriesConf}, short_names::{self, Lookup}};
 //!
-//! let registries = Registries::parse("unqualified-search-registries = [\"quay.io\", \"docker.io\"]", "registries.conf")?;
+//! let registries = RegistriesConf::parse("unqualified-search-registries = [\"quay.io\", \"docker.io\"]", "registries.conf")?;
 //! let lookup = Lookup::new(&registries);
 //! let resolved = short_names::resolve("app:1", &lookup)?;
 //! let candidates: Vec<String> = resolved.candidates().iter().map(|c| c.reference.to_string()).collect();
@@ -23,7 +23,7 @@ use std::fmt;
 
 use longshore_reference::{NameInput, Named, Parsed, ShortName};
 
-use crate::registries::{Alias, Aliases, Registries, ShortNameMode};
+use crate::registries::{Alias, Aliases, RegistriesConf, ShortNameMode};
 
 #[cfg(test)]
 mod tests;
@@ -33,7 +33,7 @@ mod tests;
 #[non_exhaustive]
 pub struct Lookup<'a> {
     /// Search registries, aliases and the mode.
-    pub registries: &'a Registries,
+    pub registries: &'a RegistriesConf,
     /// The aliases that programs keep; they come before those of the configuration.
     pub aliases: Option<&'a Aliases>,
     /// In place of the mode of the configuration.
@@ -47,7 +47,7 @@ pub struct Lookup<'a> {
 impl<'a> Lookup<'a> {
     /// By a configuration, with nobody to ask.
     #[must_use]
-    pub fn new(registries: &'a Registries) -> Self {
+    pub fn new(registries: &'a RegistriesConf) -> Self {
         Self {
             registries,
             aliases: None,

@@ -110,7 +110,7 @@ impl Upstream {
         }
     }
 
-    pub(crate) async fn check_v1(&self, tagged: &Tagged) -> Result<Head, Error> {
+    pub(crate) async fn resolve_v1(&self, tagged: &Tagged) -> Result<Head, Error> {
         let find = |visit| async move { self.image_id(&visit, tagged).await };
         let (named, tag) = (tagged.named(), tagged.tag().as_str());
         let id = self.visit_each(named, RateClass::Check, tag, find).await?;
@@ -278,7 +278,7 @@ impl Upstream {
 /// A registry that has a tag but not all that the tag stands for contradicts itself: it is not the tag that is missing.
 fn incomplete(contact: &Contact, failure: Failure) -> Failure {
     match failure.error {
-        Error::Unknown { .. } => {
+        Error::NotFound { .. } => {
             let status = http::StatusCode::NOT_FOUND.as_u16();
             own(Error::misbehaved(contact.host(), Fault::Status(status)))
         }

@@ -20,7 +20,7 @@ impl Remote for Upstream {
     ) -> BoxFuture<'a, Result<Check, Refusal>> {
         async move {
             let puller = self.puller(reference.named()).await.map_err(unusable)?;
-            let head = puller.check(reference).await.map_err(refusal)?;
+            let head = puller.resolve(reference).await.map_err(refusal)?;
             // What stands for a v1 image in the records is its id in the form of a digest.
             let found = head.digest.or_else(|| head.v1.map(|id| id.digest()));
             Ok(compare(reference, known, found))
@@ -143,8 +143,8 @@ pub(crate) fn unusable(error: crate::error::Error) -> Refusal {
 /// What the puller's error means to the store.
 pub(crate) fn refusal(error: Pulled) -> Refusal {
     match &error {
-        Pulled::Unknown { confirmed, .. } => Refusal::Gone {
-            confirmed: *confirmed,
+        Pulled::NotFound { authoritative, .. } => Refusal::Gone {
+            confirmed: *authoritative,
             cause: Arc::new(error),
         },
         // No registry can have a reserved name, nor give by digest what it does not know by digest.

@@ -14,7 +14,7 @@ mod src {
 
 use src::{
     config_file,
-    registries::{self, Aliases, Registries},
+    registries::{self, Aliases, RegistriesConf},
     short_names::{self, Lookup},
 };
 
@@ -22,9 +22,9 @@ fuzz_target!(|text: &str| {
     let _ = Aliases::parse(text, "fuzz").map(|aliases| {
         assert_eq!(Aliases::parse(&aliases.to_toml(), "fuzz").unwrap(), aliases);
     });
-    let mut merged = Registries::parse("[[registry]]\nlocation = \"a.com\"", "base").unwrap();
+    let mut merged = RegistriesConf::parse("[[registry]]\nlocation = \"a.com\"", "base").unwrap();
     let _ = merged.merge_drop_in(text, "fuzz");
-    let read = Registries::parse(text, "fuzz").unwrap_or_default();
+    let read = RegistriesConf::parse(text, "fuzz").unwrap_or_default();
     for registries in [&merged, &read] {
         let prefixes = registries.registries().iter().map(|r| &r.prefix);
         assert!(prefixes.is_sorted(), "sorted, each prefix once");

@@ -57,8 +57,8 @@ fn table() -> Vec<(Error, Next, Next)> {
         (misbehaved(Fault::Html), Endpoint, Endpoint),
         (misbehaved(Fault::Digest), Endpoint, Endpoint),
         (misbehaved(Fault::Status(418)), Endpoint, Endpoint),
-        (Error::Unknown { endpoint: endpoint(), confirmed: true }, Endpoint, Stop),
-        (Error::Unknown { endpoint: endpoint(), confirmed: false }, Endpoint, Stop),
+        (Error::NotFound { endpoint: endpoint(), authoritative: true }, Endpoint, Stop),
+        (Error::NotFound { endpoint: endpoint(), authoritative: false }, Endpoint, Stop),
         (Error::Denied { endpoint: endpoint(), detail: None, unauthorized: true }, Endpoint, Stop),
         (Error::Denied { endpoint: endpoint(), detail: None, unauthorized: false }, Endpoint, Stop),
         (unusable(), Endpoint, Endpoint),
@@ -93,7 +93,7 @@ fn each_row_of_the_table() {
 fn each_row_of_the_tables_of_v1() {
     use Next::{Endpoint, Stop};
     let denied = |unauthorized| Error::Denied { endpoint: endpoint(), detail: None, unauthorized };
-    let unknown = |confirmed| Error::Unknown { endpoint: endpoint(), confirmed };
+    let unknown = |authoritative| Error::NotFound { endpoint: endpoint(), authoritative };
     let misbehaved = |fault| Error::misbehaved(&endpoint(), fault);
     let timed_out = |phase| Error::TimedOut { endpoint: endpoint(), phase };
     for (error, v1, no_answer, of_list, image) in [
@@ -139,13 +139,13 @@ fn each_row_of_the_tables_of_v1() {
 
 #[test]
 fn which_error_is_told() {
-    let unknown = Error::Unknown {
+    let unknown = Error::NotFound {
         endpoint: endpoint(),
-        confirmed: false,
+        authoritative: false,
     };
-    let known = Error::Unknown {
+    let known = Error::NotFound {
         endpoint: endpoint(),
-        confirmed: true,
+        authoritative: true,
     };
     let limited = Error::Limited {
         endpoint: endpoint(),
@@ -186,9 +186,17 @@ fn what_a_status_means_in_v1() {
         (
             404,
             r#"{"error":"Tag not found"}"#,
-            Meaning::Unknown { confirmed: true },
+            Meaning::NotFound {
+                authoritative: true,
+            },
         ),
-        (404, "<html>", Meaning::Unknown { confirmed: false }),
+        (
+            404,
+            "<html>",
+            Meaning::NotFound {
+                authoritative: false,
+            },
+        ),
         (
             400,
             r#"{"error":"Image is being uploaded, retry later"}"#,
@@ -208,7 +216,7 @@ fn what_a_status_means_in_v1() {
 #[test]
 fn what_a_status_means() {
     let coded = |code: &str| format!(r#"{{"errors":[{{"code":"{code}","message":"m"}}]}}"#);
-    let unknown = |confirmed| Meaning::Unknown { confirmed };
+    let unknown = |authoritative| Meaning::NotFound { authoritative };
     for (status, body, expected) in [
         (401, String::new(), Meaning::Denied),
         (401, coded("UNAUTHORIZED"), Meaning::Denied),

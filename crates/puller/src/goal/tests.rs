@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    registries::Registries,
+    registries::RegistriesConf,
     short_names::{self, Lookup},
 };
 
@@ -532,7 +532,7 @@ fn names_without_a_registry_are_searched_for() {
 
 #[test]
 fn resolved_short_names_are_tried_in_their_order() {
-    let registries = Registries::parse(
+    let registries = RegistriesConf::parse(
         "unqualified-search-registries = [\"quay.io\", \"docker.io\"]",
         "",
     )

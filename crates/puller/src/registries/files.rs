@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Aliases, Error, Registries};
+use super::{Aliases, Error, RegistriesConf};
 use crate::config_file;
 
 /// What decides which files are read. The default reads the system's files alone.
@@ -87,18 +87,18 @@ impl Files {
     /// Reads the configuration.
     ///
     /// # Errors
-    /// Those of [`Registries::parse`]; [`Error::Read`] for a file that cannot be read, or that has to be there and is
+    /// Those of [`RegistriesConf::parse`]; [`Error::Read`] for a file that cannot be read, or that has to be there and is
     /// not.
-    pub fn load(&self) -> Result<Registries, Error> {
+    pub fn load(&self) -> Result<RegistriesConf, Error> {
         let paths = self.paths(|path| fs::symlink_metadata(path).is_ok());
         let mut registries = match read(&paths.config)? {
-            Some(text) => Registries::parse(&text, &paths.config.to_string_lossy())?,
+            Some(text) => RegistriesConf::parse(&text, &paths.config.to_string_lossy())?,
             None if paths.needed => {
                 let source = io::ErrorKind::NotFound.into();
                 let path = paths.config;
                 return Err(Error::Read { path, source });
             }
-            None => Registries::default(),
+            None => RegistriesConf::default(),
         };
         for folder in &paths.drop_ins {
             for path in drop_ins(folder)? {

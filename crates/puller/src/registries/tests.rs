@@ -8,12 +8,12 @@ use super::*;
 
 const DIGEST: &str = "@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
-fn read(text: &str) -> Registries {
-    Registries::parse(text, "base.conf").unwrap()
+fn read(text: &str) -> RegistriesConf {
+    RegistriesConf::parse(text, "base.conf").unwrap()
 }
 
 fn refusal(text: &str) -> Invalid {
-    match Registries::parse(text, "base.conf") {
+    match RegistriesConf::parse(text, "base.conf") {
         Err(Error::Invalid { origin, source }) => {
             assert_eq!(origin, "base.conf");
             source
@@ -22,7 +22,7 @@ fn refusal(text: &str) -> Invalid {
     }
 }
 
-fn locations(registries: &Registries) -> Vec<&str> {
+fn locations(registries: &RegistriesConf) -> Vec<&str> {
     let registries = registries.registries().iter();
     registries.map(|r| r.endpoint.location.as_str()).collect()
 }
@@ -380,7 +380,7 @@ fn references_that_cannot_be_rewritten_are_refused() {
 }
 
 /// Registries by prefix and location.
-fn find_registry() -> Registries {
+fn find_registry() -> RegistriesConf {
     let table = |prefix: &str, location: &str| {
         format!("[[registry]]\nprefix = \"{prefix}\"\nlocation = \"{location}\"\n")
     };
@@ -672,7 +672,7 @@ fn what_is_no_toml_is_a_syntax_error() {
         "[[registry]]\nlocation = 1",
         "unqualified-search-registries = \"quay.io\"",
     ] {
-        let read = Registries::parse(text, "base.conf");
+        let read = RegistriesConf::parse(text, "base.conf");
         assert!(
             matches!(read, Err(Error::Syntax { .. })),
             "{text}: {read:?}"
@@ -742,7 +742,7 @@ fn versions_are_not_mixed() {
     ] {
         assert_eq!(refusal(&[set, V1].concat()), Invalid::Mixed, "{set}");
     }
-    let drop_in = Registries::default()
+    let drop_in = RegistriesConf::default()
         .merge_drop_in(V1, "drop-in.conf")
         .unwrap_err();
     assert!(matches!(
@@ -1088,7 +1088,7 @@ fn files_are_read_and_merged_in_order() {
         root: Some(path("nowhere")),
         ..Files::default()
     };
-    assert_eq!(nowhere.load().unwrap(), Registries::default());
+    assert_eq!(nowhere.load().unwrap(), RegistriesConf::default());
     assert_eq!(nowhere.load_aliases().unwrap(), Aliases::default());
 }
 

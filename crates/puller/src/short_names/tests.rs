@@ -17,8 +17,8 @@ const NO_REGISTRY: &str = "[aliases]\n\"repo/image\" = \"quay.io/repo/image\"\n"
 const ONE: &str = "unqualified-search-registries = [\"quay.io\"]\n";
 const TWO: &str = "unqualified-search-registries = [\"quay.io\", \"registry.com\"]\n";
 
-fn configuration(text: &str) -> Registries {
-    Registries::parse(text, "aliases.conf").unwrap()
+fn configuration(text: &str) -> RegistriesConf {
+    RegistriesConf::parse(text, "aliases.conf").unwrap()
 }
 
 /// A table writes `@` for a digest.
@@ -190,7 +190,7 @@ fn aliases_come_first_and_full_names_stay() {
             Err(Error::Reference { .. })
         ));
     }
-    let missing = Registries::default();
+    let missing = RegistriesConf::default();
     assert_eq!(
         candidates("app", &Lookup::new(&missing))
             .unwrap_err()

@@ -210,10 +210,10 @@ fn refusal(contact: &Contact, refused: &Refused, sent: Option<&HeaderValue>) -> 
     } = refused;
     let endpoint = Arc::clone(contact.host());
     match classify::meaning_v1(*status, reply) {
-        Meaning::Unknown { confirmed } => Error::Unknown {
+        Meaning::NotFound { authoritative } => Error::NotFound {
             endpoint,
             // Anything says JSON of some kind; what counts is said by a registry.
-            confirmed: confirmed && contact.speaks_v1(),
+            authoritative: authoritative && contact.speaks_v1(),
         },
         // The password itself was not accepted: our own failure, not that of who asks.
         Meaning::Denied if *status == StatusCode::UNAUTHORIZED && sent.is_some_and(is_basic) => {

@@ -282,7 +282,7 @@ impl Inner {
 /// A refusal that our own credentials are to blame for.
 fn rejected(failure: Failure) -> Failure {
     let error = match failure.error {
-        Error::Denied { endpoint, .. } | Error::Unknown { endpoint, .. } => Error::Rejected {
+        Error::Denied { endpoint, .. } | Error::NotFound { endpoint, .. } => Error::Rejected {
             endpoint,
             source: None,
         },

@@ -108,7 +108,10 @@ async fn a_valid_token_that_is_refused_is_a_denial() {
             "{error:?}"
         );
         assert!(tokens(&origin) <= 2, "{} exchanges", tokens(&origin));
-        let error = upstream.check(&tagged("library/app:1")).await.unwrap_err();
+        let error = upstream
+            .resolve(&tagged("library/app:1"))
+            .await
+            .unwrap_err();
         assert!(matches!(error, Error::Denied { .. }), "{error:?}");
         origin.behave();
         upstream.manifest(&tagged("library/app:1")).await.unwrap();
@@ -185,7 +188,10 @@ async fn rejected_credentials_are_not_the_clients_denial() {
         .await
         .unwrap_err();
     assert!(matches!(error, Error::Rejected { .. }), "{error:?}");
-    let error = upstream.check(&tagged("library/app:1")).await.unwrap_err();
+    let error = upstream
+        .resolve(&tagged("library/app:1"))
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::Rejected { .. }), "{error:?}");
 }
 
@@ -237,7 +243,7 @@ async fn basic_credentials() {
     // What the anonymous client does not see is not unknown.
     origin.order_always(On::path(PATH), Fault::error(404, "MANIFEST_UNKNOWN"));
     for error in [
-        wrong.check(&tagged("library/app:1")).await.unwrap_err(),
+        wrong.resolve(&tagged("library/app:1")).await.unwrap_err(),
         wrong.manifest(&tagged("library/app:1")).await.unwrap_err(),
     ] {
         assert!(matches!(error, Error::Rejected { .. }), "{error:?}");

@@ -345,8 +345,8 @@ async fn the_word_of_the_origin_stands_whatever_the_order() {
     assert!(
         matches!(
             error,
-            Error::Unknown {
-                confirmed: true,
+            Error::NotFound {
+                authoritative: true,
                 ..
             }
         ),
@@ -447,7 +447,7 @@ fn calls_may_be_spawned() {
         tagged("a:1"),
         canonical("a", &format!("sha256:{}", "0".repeat(64))),
     );
-    is_send(upstream.check(&reference));
+    is_send(upstream.resolve(&reference));
     is_send(upstream.manifest(&reference));
     is_send(upstream.blob_size(&blob));
     is_send(upstream.tags(blob.named(), None));

@@ -107,7 +107,10 @@ async fn a_mirror_does_not_say_what_is_unknown() {
             .manifest(&tagged("library/app:1"))
             .await
             .unwrap_err(),
-        upstream.check(&tagged("library/app:1")).await.unwrap_err(),
+        upstream
+            .resolve(&tagged("library/app:1"))
+            .await
+            .unwrap_err(),
     ] {
         assert!(
             matches!(
@@ -200,7 +203,7 @@ async fn one_blob_that_fails_costs_no_other() {
         }
         for (n, image) in images.iter().enumerate() {
             let reference = tagged(&format!("library/app:{n}"));
-            upstream.check(&reference).await.unwrap();
+            upstream.resolve(&reference).await.unwrap();
             upstream.manifest(&reference).await.unwrap();
             let layer = canonical("library/app", &image.layers[0]);
             let mut download = upstream.blob(&layer, 0, None).await.unwrap();
@@ -246,7 +249,7 @@ async fn an_endpoint_that_fails_for_different_objects_is_down() {
     origin.order_always(On::path("/v2/"), Fault::bare(503, &[]));
     for n in 0..8 {
         let reference = tagged(&format!("library/app{n}:1"));
-        upstream.check(&reference).await.unwrap_err();
+        upstream.resolve(&reference).await.unwrap_err();
         upstream.manifest(&reference).await.unwrap_err();
     }
     assert_eq!(told.count("up: false"), 1);
@@ -295,9 +298,12 @@ async fn a_limit_of_pulls_is_kept_and_does_not_stop_checks() {
         assert!(wait > Duration::from_secs(50) && wait <= Duration::from_secs(60));
     }
     assert_eq!(origin.count("GET", PATH), 1);
-    upstream.check(&tagged("library/app:1")).await.unwrap();
+    upstream.resolve(&tagged("library/app:1")).await.unwrap();
     // A refused check cannot be confirmed by a pull now.
-    let error = upstream.check(&tagged("library/app:2")).await.unwrap_err();
+    let error = upstream
+        .resolve(&tagged("library/app:2"))
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::Limited { .. }), "{error:?}");
     assert_eq!(origin.count("GET", "/v2/library/app/manifests/2"), 0);
 }
@@ -320,7 +326,7 @@ async fn a_limit_without_a_time_is_over_in_a_second() {
     );
     assert!(unstated, "{error:?}");
     // Other kinds of request go on.
-    upstream.check(&tagged("library/app:1")).await.unwrap();
+    upstream.resolve(&tagged("library/app:1")).await.unwrap();
     upstream.manifest(&tagged("library/app:1")).await.unwrap();
     upstream.tags(blob.named(), None).await.unwrap();
     // This one waits a second.
@@ -373,7 +379,7 @@ async fn a_limit_is_of_one_kind_of_request() {
                     "/manifests/",
                     is_limited(upstream.manifest(&reference).await.err()),
                 ),
-                ("HEAD", is_limited(upstream.check(&reference).await.err())),
+                ("HEAD", is_limited(upstream.resolve(&reference).await.err())),
             ] {
                 assert_eq!(limits, path == limited, "{limited}: {path}");
             }
@@ -430,7 +436,7 @@ async fn what_remains_is_told() {
     origin.order(On::head(PATH), [header]);
     Upstream::new(config)
         .unwrap()
-        .check(&tagged("library/app:1"))
+        .resolve(&tagged("library/app:1"))
         .await
         .unwrap();
     assert_eq!(told.count("RateLimit { remaining: 76 }"), 1);

@@ -35,8 +35,8 @@ async fn tags_are_passed_on() {
     assert!(
         matches!(
             error,
-            Error::Unknown {
-                confirmed: true,
+            Error::NotFound {
+                authoritative: true,
                 ..
             }
         ),

@@ -161,7 +161,7 @@ async fn ask_all(upstream: &Upstream) {
     let reference = tagged("library/app:1");
     let blob = canonical("library/app", &Digest::sha256(b"x").to_string());
     upstream.manifest(&reference).await.unwrap();
-    upstream.check(&reference).await.unwrap();
+    upstream.resolve(&reference).await.unwrap();
     upstream.blob_size(&blob).await.unwrap();
     let mut download = upstream.blob(&blob, 0, None).await.unwrap();
     read(&mut download).await.unwrap();

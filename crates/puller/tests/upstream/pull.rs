@@ -11,7 +11,7 @@ async fn an_image_by_tag_and_by_digest() {
     let image = origin.image("library/app", "1", &[1000, 3_000_000]);
     let upstream = upstream(&[&origin]);
 
-    let head = upstream.check(&tagged("library/app:1")).await.unwrap();
+    let head = upstream.resolve(&tagged("library/app:1")).await.unwrap();
     assert_eq!(head.digest.unwrap().to_string(), image.digest);
     let fetched = upstream.manifest(&tagged("library/app:1")).await.unwrap();
     assert_eq!(fetched.digest, head.digest);
@@ -51,14 +51,14 @@ async fn what_is_not_there() {
     let upstream = upstream(&[&origin]);
     let missing = tagged("library/app:2");
     for error in [
-        upstream.check(&missing).await.unwrap_err(),
+        upstream.resolve(&missing).await.unwrap_err(),
         upstream.manifest(&missing).await.unwrap_err(),
     ] {
         assert!(
             matches!(
                 error,
-                Error::Unknown {
-                    confirmed: true,
+                Error::NotFound {
+                    authoritative: true,
                     ..
                 }
             ),
@@ -73,8 +73,8 @@ async fn what_is_not_there() {
         assert!(
             matches!(
                 error,
-                Error::Unknown {
-                    confirmed: true,
+                Error::NotFound {
+                    authoritative: true,
                     ..
                 }
             ),
@@ -92,7 +92,7 @@ async fn head_is_refused() {
         let image = origin.image("library/app", "1", &[1000]);
         origin.order(On::head(PATH), [Fault::bare(status, &[])]);
         let head = upstream(&[&origin])
-            .check(&tagged("library/app:1"))
+            .resolve(&tagged("library/app:1"))
             .await
             .unwrap();
         assert_eq!(head.digest.unwrap().to_string(), image.digest, "{status}");
@@ -106,7 +106,10 @@ async fn a_bare_404_is_not_believed() {
     origin.order_always(On::path(PATH), Fault::bare(404, &[]));
     let upstream = upstream(&[&origin]);
     for error in [
-        upstream.check(&tagged("library/app:1")).await.unwrap_err(),
+        upstream
+            .resolve(&tagged("library/app:1"))
+            .await
+            .unwrap_err(),
         upstream
             .manifest(&tagged("library/app:1"))
             .await
@@ -115,8 +118,8 @@ async fn a_bare_404_is_not_believed() {
         assert!(
             matches!(
                 error,
-                Error::Unknown {
-                    confirmed: false,
+                Error::NotFound {
+                    authoritative: false,
                     ..
                 }
             ),
@@ -133,7 +136,7 @@ async fn answers_without_a_digest() {
     let upstream = upstream(&[&origin]);
     assert_eq!(
         upstream
-            .check(&tagged("library/app:1"))
+            .resolve(&tagged("library/app:1"))
             .await
             .unwrap()
             .digest,
@@ -241,7 +244,7 @@ async fn what_is_asked_for_is_always_the_same() {
     let origin = Origin::start().await;
     origin.image("library/app", "1", &[1000]);
     let upstream = upstream(&[&origin]);
-    upstream.check(&tagged("library/app:1")).await.unwrap();
+    upstream.resolve(&tagged("library/app:1")).await.unwrap();
     upstream.manifest(&tagged("library/app:1")).await.unwrap();
     for seen in origin.requests() {
         let accept = seen.header("accept").unwrap();
@@ -302,7 +305,7 @@ async fn a_check_by_digest_believes_only_what_is_about_that_digest() {
         let catch_all = Fault::Status(200, headers.collect(), "{}".into());
         let upstream = upstream(&[&origin]);
         origin.order_always(On::path(&path), catch_all.clone());
-        let error = upstream.check(&reference).await.unwrap_err();
+        let error = upstream.resolve(&reference).await.unwrap_err();
         let wrong = matches!(
             error,
             Error::Misbehaved {
@@ -314,7 +317,7 @@ async fn a_check_by_digest_believes_only_what_is_about_that_digest() {
         origin.behave();
         // The bytes decide, where the registry has them.
         origin.order(On::head(&path), [catch_all]);
-        let head = upstream.check(&reference).await.unwrap();
+        let head = upstream.resolve(&reference).await.unwrap();
         assert_eq!(
             head.digest.map(|found| found.to_string()),
             Some(image.digest.clone())
@@ -323,7 +326,7 @@ async fn a_check_by_digest_believes_only_what_is_about_that_digest() {
     // Several registries send no digest.
     origin.forget_requests();
     origin.order(On::head(&path), [Fault::NoDigestHeader]);
-    let head = upstream(&[&origin]).check(&reference).await.unwrap();
+    let head = upstream(&[&origin]).resolve(&reference).await.unwrap();
     assert_eq!((head.digest, origin.requests().len()), (None, 1));
 }
 
@@ -337,7 +340,7 @@ async fn repositories_of_other_registries_are_refused() {
     let digest = Digest::sha256(b"x");
     let blob = Canonical::new(reference.named().clone(), digest);
     for error in [
-        upstream.check(&reference).await.unwrap_err(),
+        upstream.resolve(&reference).await.unwrap_err(),
         upstream.manifest(&reference).await.unwrap_err(),
         upstream.blob(&blob, 0, None).await.unwrap_err(),
         upstream.blob_size(&blob).await.unwrap_err(),

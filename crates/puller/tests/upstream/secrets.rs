@@ -151,7 +151,7 @@ async fn nothing_secret_is_told() {
                 let blob = canonical("library/app", &Digest::sha256(b"x").to_string());
                 for error in [
                     upstream.manifest(&reference).await.err(),
-                    upstream.check(&reference).await.err(),
+                    upstream.resolve(&reference).await.err(),
                     upstream.blob(&blob, 0, None).await.err(),
                 ] {
                     let error = error.unwrap();

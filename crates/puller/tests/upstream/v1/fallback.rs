@@ -51,13 +51,13 @@ async fn what_lets_v1_answer() {
         let upstream = upstream_of(&[&server.url()], Api::Auto);
         let fetched = upstream.manifest(&tagged("library/app:1")).await.unwrap();
         assert_eq!((fetched.v1, fetched.digest), (Some(id(2)), None), "{name}");
-        let head = upstream.check(&tagged("library/app:1")).await.unwrap();
+        let head = upstream.resolve(&tagged("library/app:1")).await.unwrap();
         assert_eq!((head.v1, head.digest), (Some(id(2)), None), "{name}");
         let tags = upstream.tags(tagged("library/app:1").named(), None).await;
         assert!(tags.is_ok(), "{name}: {tags:?}");
         // One that fails again and again is left alone in v2, and answers v1 as before.
         for _ in 0..3 {
-            let head = upstream.check(&tagged("library/app:1")).await;
+            let head = upstream.resolve(&tagged("library/app:1")).await;
             assert!(head.is_ok(), "{name}: {head:?}");
         }
         assert_eq!(server.count("_ping"), 1, "{name}");
@@ -119,7 +119,7 @@ async fn v2_once_confirmed() {
         let upstream = upstream_of(&[&server.url()], Api::Auto);
         match way {
             0 => drop(upstream.manifest(&good).await.unwrap()),
-            1 => drop(upstream.check(&good).await.unwrap()),
+            1 => drop(upstream.resolve(&good).await.unwrap()),
             2 => drop(upstream.tags(good.named(), None).await.unwrap()),
             _ => drop(upstream.manifest(&odd).await.unwrap_err()),
         }
@@ -127,7 +127,7 @@ async fn v2_once_confirmed() {
             .manifest(&tagged("library/app:1"))
             .await
             .unwrap_err();
-        assert!(matches!(error, Error::Unknown { .. }), "{way}: {error:?}");
+        assert!(matches!(error, Error::NotFound { .. }), "{way}: {error:?}");
         assert_eq!(server.count("/v1/"), 0, "{way}");
     }
 }
@@ -144,12 +144,12 @@ async fn what_is_no_v1_registry_is_asked_once() {
         let reference = tagged(&format!("library/app:{tag}"));
         for error in [
             upstream.manifest(&reference).await.unwrap_err(),
-            upstream.check(&reference).await.unwrap_err(),
+            upstream.resolve(&reference).await.unwrap_err(),
         ] {
             let v2 = matches!(
                 error,
-                Error::Unknown {
-                    confirmed: true,
+                Error::NotFound {
+                    authoritative: true,
                     ..
                 }
             );
@@ -167,8 +167,8 @@ async fn what_is_no_v1_registry_is_asked_once() {
             .unwrap_err();
         let bare = matches!(
             error,
-            Error::Unknown {
-                confirmed: false,
+            Error::NotFound {
+                authoritative: false,
                 ..
             }
         );
@@ -193,7 +193,7 @@ async fn an_outage_of_both_is_not_remembered() {
         .manifest(&tagged("library/app:1"))
         .await
         .unwrap_err();
-    assert!(matches!(error, Error::Unknown { .. }), "{error:?}");
+    assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
     assert_eq!(server.count("GET", "/v1/_ping"), 1);
 }
 
@@ -211,7 +211,7 @@ async fn trouble_at_the_first_contact_is_not_remembered() {
         let reference = tagged("library/app:1");
         let mut errors = Vec::new();
         let found = loop {
-            match upstream.check(&reference).await {
+            match upstream.resolve(&reference).await {
                 Ok(head) => break head,
                 Err(error) => errors.push(error),
             }
@@ -239,8 +239,8 @@ async fn the_last_real_error_is_told() {
         .unwrap_err();
     let of_v1 = matches!(
         error,
-        Error::Unknown {
-            confirmed: true,
+        Error::NotFound {
+            authoritative: true,
             ..
         }
     );
@@ -257,9 +257,12 @@ async fn a_v1_registry_in_trouble_is_no_missing_tag() {
     })
     .await;
     let upstream = upstream_of(&[&server.url()], Api::Auto);
-    upstream.check(&tagged("library/app:1")).await.unwrap();
+    upstream.resolve(&tagged("library/app:1")).await.unwrap();
     for asked in [4, 7] {
-        let error = upstream.check(&tagged("library/app:1")).await.unwrap_err();
+        let error = upstream
+            .resolve(&tagged("library/app:1"))
+            .await
+            .unwrap_err();
         assert!(matches!(error, Error::Unreachable { .. }), "{error:?}");
         assert_eq!(server.count("tags/1"), asked, "three tries, never left out");
     }
@@ -276,17 +279,17 @@ async fn digests_are_of_v2() {
     let auto = upstream_of(&[&server.url()], Api::Auto);
     for error in [
         auto.manifest(&blob.clone().into()).await.unwrap_err(),
-        auto.check(&blob.clone().into()).await.unwrap_err(),
+        auto.resolve(&blob.clone().into()).await.unwrap_err(),
         auto.blob(&blob, 0, None).await.unwrap_err(),
     ] {
-        assert!(matches!(error, Error::Unknown { .. }), "{error:?}");
+        assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
     }
     assert_eq!(server.count("/v1/"), 0);
     let asked = server.requests().len();
     let v1 = upstream_of(&[&server.url()], Api::V1);
     for error in [
         v1.manifest(&blob.clone().into()).await.unwrap_err(),
-        v1.check(&blob.clone().into()).await.unwrap_err(),
+        v1.resolve(&blob.clone().into()).await.unwrap_err(),
         v1.blob(&blob, 0, None).await.unwrap_err(),
         v1.blob_size(&blob).await.unwrap_err(),
     ] {
@@ -302,7 +305,7 @@ async fn what_is_refused_before_anything_is_asked() {
     let scratch = Reference::parse("scratch").unwrap();
     for error in [
         upstream.manifest(&scratch).await.unwrap_err(),
-        upstream.check(&scratch).await.unwrap_err(),
+        upstream.resolve(&scratch).await.unwrap_err(),
         upstream.tags(scratch.named(), None).await.unwrap_err(),
     ] {
         assert_eq!(error.to_string(), "'scratch' is a reserved name");
@@ -353,7 +356,7 @@ async fn a_hit_of_a_mirror_does_not_disable_v1_of_the_origin() {
     let origin = both(|_| Answer::new(404, "no")).await;
     let upstream = upstream_of(&[&mirror.url(), &origin.url()], Api::Auto);
     let good = tagged("library/app:good");
-    upstream.check(&good).await.unwrap();
+    upstream.resolve(&good).await.unwrap();
     upstream.manifest(&good).await.unwrap();
     let fetched = upstream.manifest(&tagged("library/app:1")).await.unwrap();
     assert_eq!(fetched.v1, Some(id(2)));

@@ -11,7 +11,7 @@ async fn an_image_by_tag() {
     let server = Server::start(standalone).await;
     let upstream = upstream_of(&[&server.url()], Api::V1);
     let reference = tagged("library/app:1");
-    let head = upstream.check(&reference).await.unwrap();
+    let head = upstream.resolve(&reference).await.unwrap();
     let media_type = MediaType::V1Ancestry.as_str();
     // The id of an image is the digest of nothing.
     assert_eq!((&head.v1, head.digest), (&Some(id(2)), None));
@@ -48,8 +48,8 @@ async fn what_is_not_there() {
         assert!(
             matches!(
                 error,
-                Error::Unknown {
-                    confirmed: true,
+                Error::NotFound {
+                    authoritative: true,
                     ..
                 }
             ),
@@ -192,7 +192,10 @@ async fn refusals_in_a_session_without_our_credentials_are_our_own_failure() {
             let mut config = config_of(&[&server.url()], Api::V1);
             config.credentials = credentials.clone();
             let upstream = Upstream::new(config).unwrap();
-            let error = upstream.check(&tagged("library/app:1")).await.unwrap_err();
+            let error = upstream
+                .resolve(&tagged("library/app:1"))
+                .await
+                .unwrap_err();
             assert!(
                 matches!(error, Error::Rejected { .. }),
                 "{credentials:?} {status}: {error:?}"
@@ -224,7 +227,7 @@ async fn a_program_is_asked_again_when_its_password_is_not_accepted() {
         let mut config = config_of(&[&server.url()], Api::V1);
         config.credentials = folder.keyring("test");
         let upstream = Upstream::new(config).unwrap();
-        let result = upstream.check(&tagged("library/app:1")).await;
+        let result = upstream.resolve(&tagged("library/app:1")).await;
         match fits {
             true => assert!(result.is_ok(), "{result:?}"),
             false => assert!(matches!(result, Err(Error::Rejected { .. })), "{result:?}"),
@@ -260,8 +263,8 @@ async fn a_ping_that_failed_is_not_remembered() {
     });
     let upstream = Upstream::new(config).unwrap();
     let reference = tagged("library/app:1");
-    upstream.check(&reference).await.unwrap_err();
-    upstream.check(&reference).await.unwrap();
+    upstream.resolve(&reference).await.unwrap_err();
+    upstream.resolve(&reference).await.unwrap();
     assert_eq!(server.count("_ping"), 2);
 }
 
@@ -276,8 +279,11 @@ async fn a_session_that_ended_is_renewed_once() {
     })
     .await;
     let upstream = upstream_of(&[&server.url()], Api::V1);
-    upstream.check(&tagged("library/app:1")).await.unwrap();
-    let error = upstream.check(&tagged("library/app:1")).await.unwrap_err();
+    upstream.resolve(&tagged("library/app:1")).await.unwrap();
+    let error = upstream
+        .resolve(&tagged("library/app:1"))
+        .await
+        .unwrap_err();
     assert!(matches!(error, Error::Denied { .. }), "{error:?}");
     assert_eq!(server.count("app/images"), 2);
     assert_eq!(server.count("tags/1"), 3);
@@ -293,7 +299,7 @@ async fn the_endpoints_of_an_index_one_after_the_other() {
         let index =
             Server::start(move |seen| standalone(seen).with("X-Docker-Endpoints", &hosts)).await;
         let upstream = upstream_of(&[&index.url()], Api::V1);
-        let result = upstream.check(&tagged("library/app:1")).await;
+        let result = upstream.resolve(&tagged("library/app:1")).await;
         assert_eq!(result.is_ok(), goes_on, "{status}: {result:?}");
         assert_eq!(good.requests().len(), usize::from(goes_on), "{status}");
         assert_eq!(index.count("tags"), 0);
