@@ -3,9 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use sha2::Digest as _;
-
-use crate::{Digest, Error, ErrorKind};
+use crate::{Error, ErrorKind};
 
 /// A hash function that OCI registers for digests.
 ///
@@ -45,16 +43,6 @@ impl Algorithm {
         self.byte_len() * 2
     }
 
-    /// A hasher that has seen nothing yet.
-    #[must_use]
-    pub fn hasher(self) -> Hasher {
-        Hasher(match self {
-            Self::Sha256 => State::Sha256(sha2::Sha256::new()),
-            Self::Sha384 => State::Sha384(sha2::Sha384::new()),
-            Self::Sha512 => State::Sha512(sha2::Sha512::new()),
-        })
-    }
-
     pub(crate) fn byte_len(self) -> usize {
         match self {
             Self::Sha256 => 32,
@@ -82,63 +70,5 @@ impl FromStr for Algorithm {
     fn from_str(name: &str) -> Result<Self, Error> {
         Self::from_name(name.as_bytes())
             .ok_or_else(|| Error::new(ErrorKind::DigestUnsupported, name))
-    }
-}
-
-/// A digest in the making. A clone goes on from where the original was.
-///
-/// ```
-/// use longshore_reference::{Algorithm, Digest};
-///
-/// let mut hasher = Algorithm::Sha256.hasher();
-/// hasher.update(b"hel");
-/// hasher.update(b"lo");
-/// assert_eq!(hasher.finish(), Digest::sha256(b"hello"));
-/// ```
-#[derive(Clone)]
-pub struct Hasher(State);
-
-#[derive(Clone)]
-enum State {
-    Sha256(sha2::Sha256),
-    Sha384(sha2::Sha384),
-    Sha512(sha2::Sha512),
-}
-
-impl Hasher {
-    /// What the digest will be made with.
-    #[must_use]
-    pub fn algorithm(&self) -> Algorithm {
-        match self.0 {
-            State::Sha256(_) => Algorithm::Sha256,
-            State::Sha384(_) => Algorithm::Sha384,
-            State::Sha512(_) => Algorithm::Sha512,
-        }
-    }
-
-    /// Takes in the next bytes of the content.
-    pub fn update(&mut self, bytes: &[u8]) {
-        match &mut self.0 {
-            State::Sha256(state) => state.update(bytes),
-            State::Sha384(state) => state.update(bytes),
-            State::Sha512(state) => state.update(bytes),
-        }
-    }
-
-    /// The digest of everything that was taken in.
-    #[must_use]
-    pub fn finish(self) -> Digest {
-        let algorithm = self.algorithm();
-        match self.0 {
-            State::Sha256(state) => Digest::from_output(algorithm, &state.finalize()),
-            State::Sha384(state) => Digest::from_output(algorithm, &state.finalize()),
-            State::Sha512(state) => Digest::from_output(algorithm, &state.finalize()),
-        }
-    }
-}
-
-impl fmt::Debug for Hasher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Hasher").field(&self.algorithm()).finish()
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
 
-use crate::{Algorithm, Error, ErrorKind, Hasher, grammar};
+use crate::{Algorithm, Error, ErrorKind, grammar};
 
 /// `algorithm:hex`, the name of some content by what it is. Copied freely: it lives on the stack.
 ///
@@ -53,20 +53,6 @@ impl Digest {
     #[must_use]
     pub fn from_bytes(algorithm: Algorithm, hash: &[u8]) -> Option<Self> {
         (hash.len() == algorithm.byte_len()).then(|| Self::from_output(algorithm, hash))
-    }
-
-    /// The digest of `content` by the given algorithm.
-    #[must_use]
-    pub fn of(algorithm: Algorithm, content: &[u8]) -> Self {
-        let mut hasher = algorithm.hasher();
-        hasher.update(content);
-        hasher.finish()
-    }
-
-    /// The SHA-256 digest of `content`.
-    #[must_use]
-    pub fn sha256(content: &[u8]) -> Self {
-        Self::of(Algorithm::Sha256, content)
     }
 
     /// What it was made with.
@@ -200,50 +186,6 @@ impl fmt::Display for Hex {
 impl fmt::Debug for Hex {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&**self, f)
-    }
-}
-
-/// Watches content go by and says at the end whether it has the digest it should have.
-///
-/// ```
-/// use longshore_reference::{Digest, Verifier};
-///
-/// let mut verifier = Verifier::new(Digest::sha256(b"hello"));
-/// verifier.update(b"hel");
-/// verifier.update(b"lo");
-/// assert!(verifier.verify());
-/// ```
-#[derive(Debug, Clone)]
-pub struct Verifier {
-    expected: Digest,
-    hasher: Hasher,
-}
-
-impl Verifier {
-    /// A verifier that has seen nothing yet.
-    #[must_use]
-    pub fn new(expected: Digest) -> Self {
-        Self {
-            expected,
-            hasher: expected.algorithm().hasher(),
-        }
-    }
-
-    /// The digest that the content should have.
-    #[must_use]
-    pub fn expected(&self) -> Digest {
-        self.expected
-    }
-
-    /// Takes in the next bytes of the content.
-    pub fn update(&mut self, bytes: &[u8]) {
-        self.hasher.update(bytes);
-    }
-
-    /// Whether everything that was taken in has the expected digest.
-    #[must_use]
-    pub fn verify(self) -> bool {
-        self.hasher.finish() == self.expected
     }
 }
 

@@ -65,7 +65,7 @@ impl fmt::Display for Error {
                 )
             }
             ErrorKind::PathUppercase => {
-                let (library, path) = crate::named::remote(&self.input);
+                let (library, path) = crate::defaults::remote(&self.input);
                 write!(
                     f,
                     "invalid reference format: repository name ({library}{path}) must be lowercase"

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-use crate::named::{DEFAULT_DOMAIN, OFFICIAL_PREFIX};
+use crate::defaults::{DEFAULT_DOMAIN, OFFICIAL_PREFIX};
 use crate::{
     AnyReference, Canonical, Digest, Error, ErrorKind, Named, Parsed, Reference, Tag, Tagged, glob,
-    grammar,
+    parts,
 };
 
 /// A reference without `docker.io/`, and without `library/` where nothing nested follows.
@@ -67,7 +67,7 @@ impl fmt::Display for Familiar<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.digest {
             Some(digest) if self.name.is_empty() => digest.fmt(f),
-            digest => grammar::write(f, self.name, self.tag, digest.as_ref()),
+            digest => parts::write(f, self.name, self.tag, digest.as_ref()),
         }
     }
 }

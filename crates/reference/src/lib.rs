@@ -58,14 +58,17 @@
 
 mod algorithm;
 mod any;
+mod defaults;
 mod digest;
 pub mod ecs;
 mod error;
 mod familiar;
 mod glob;
 mod grammar;
+mod hasher;
 mod named;
 mod parsed;
+mod parts;
 mod raw;
 mod reference;
 #[cfg(feature = "serde")]
@@ -73,11 +76,12 @@ mod serde;
 mod short;
 mod tag;
 
-pub use algorithm::{Algorithm, Hasher};
+pub use algorithm::Algorithm;
 pub use any::{AnyReference, sort};
-pub use digest::{Digest, Hex, Verifier};
+pub use digest::{Digest, Hex};
 pub use error::{Error, ErrorKind};
 pub use familiar::Familiar;
+pub use hasher::{Hasher, Verifier};
 pub use named::Named;
 pub use parsed::Parsed;
 pub use raw::Raw;

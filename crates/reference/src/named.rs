@@ -1,10 +1,10 @@
 //! The name of a repository with its registry, and what Docker makes of a short one.
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::{Error, ErrorKind, Parsed, grammar};
+use crate::defaults::{DEFAULT_DOMAIN, LEGACY_DEFAULT_DOMAIN, is_explicit, library};
+use crate::{Error, ErrorKind, grammar};
 
 /// `domain/path`: a registry and a repository in it. Cheap to clone.
 ///
@@ -97,23 +97,6 @@ impl Named {
     }
 }
 
-impl FromStr for Named {
-    type Err = Error;
-
-    /// Reads a name as Docker does, with [`HasTag`](ErrorKind::HasTag) or [`HasDigest`](ErrorKind::HasDigest) where it
-    /// comes with one.
-    fn from_str(text: &str) -> Result<Self, Error> {
-        let parsed = Parsed::parse(text)?;
-        if parsed.tag().is_some() {
-            return Err(Error::new(ErrorKind::HasTag, text));
-        }
-        if parsed.digest().is_some() {
-            return Err(Error::new(ErrorKind::HasDigest, text));
-        }
-        Ok(parsed.into_named())
-    }
-}
-
 impl fmt::Display for Named {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
@@ -125,38 +108,3 @@ impl fmt::Debug for Named {
         write!(f, "Named({self})")
     }
 }
-
-/// A text cut as Docker cuts it, before anything is checked: domain, `library/` or nothing, all that follows.
-pub(crate) fn split_domain(text: &str) -> (&str, &'static str, &str) {
-    let (domain, rest) = match text.split_once('/') {
-        Some((LEGACY_DEFAULT_DOMAIN, rest)) => (DEFAULT_DOMAIN, rest),
-        Some((first, rest)) if is_explicit(first) => (first, rest),
-        Some(_) | None => (DEFAULT_DOMAIN, text),
-    };
-    (domain, library(domain, rest), rest)
-}
-
-/// The part that must be in lower case: `library/` or nothing, and what stands before the first colon.
-pub(crate) fn remote(text: &str) -> (&'static str, &str) {
-    let (_, library, rest) = split_domain(text);
-    (library, rest.split_once(':').map_or(rest, |(path, _)| path))
-}
-
-/// Whether a first component is a domain whatever follows.
-fn is_explicit(first: &str) -> bool {
-    first == "localhost"
-        || first.bytes().any(|byte| byte == b'.' || byte == b':')
-        || !grammar::is_lower(first)
-}
-
-fn library(domain: &str, rest: &str) -> &'static str {
-    if domain == DEFAULT_DOMAIN && !rest.contains('/') {
-        OFFICIAL_PREFIX
-    } else {
-        ""
-    }
-}
-
-pub(crate) const DEFAULT_DOMAIN: &str = "docker.io";
-pub(crate) const OFFICIAL_PREFIX: &str = "library/";
-const LEGACY_DEFAULT_DOMAIN: &str = "index.docker.io";

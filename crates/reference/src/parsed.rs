@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Digest, Error, ErrorKind, Named, Tag, grammar, named};
+use crate::{Digest, Error, ErrorKind, Named, Tag, defaults, grammar, parts};
 
 /// A name, and the tag, the digest, both or neither that came with it.
 ///
@@ -110,8 +110,8 @@ impl Parsed {
         if grammar::is_identifier(text) {
             return Err(ErrorKind::Identifier);
         }
-        let (domain, library, rest) = named::split_domain(text);
-        let (path, tag, digest) = match grammar::split(rest) {
+        let (domain, library, rest) = defaults::split_domain(text);
+        let (path, tag, digest) = match parts::split(rest) {
             Some((path, tag, digest))
                 if grammar::is_domain(domain)
                     && grammar::is_path(path)
@@ -130,13 +130,13 @@ impl Parsed {
 
     /// Why the text was refused: the checks one by one, in their order.
     fn refusal(text: &str) -> ErrorKind {
-        if !grammar::is_lower(named::remote(text).1) {
+        if !grammar::is_lower(defaults::remote(text).1) {
             return ErrorKind::PathUppercase;
         }
         // The plain parse sees the rewritten text.
-        let (domain, library, rest) = named::split_domain(text);
+        let (domain, library, rest) = defaults::split_domain(text);
         let rewritten = [domain, "/", library, rest].concat();
-        let plain = grammar::parse(&rewritten);
+        let plain = parts::parse(&rewritten);
         plain.err().unwrap_or(ErrorKind::InvalidFormat)
     }
 }
@@ -151,6 +151,23 @@ impl From<Named> for Parsed {
     }
 }
 
+impl FromStr for Named {
+    type Err = Error;
+
+    /// Reads a name as Docker does, with [`HasTag`](ErrorKind::HasTag) or [`HasDigest`](ErrorKind::HasDigest) where it
+    /// comes with one.
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let parsed = Parsed::parse(text)?;
+        if parsed.tag().is_some() {
+            return Err(Error::new(ErrorKind::HasTag, text));
+        }
+        if parsed.digest().is_some() {
+            return Err(Error::new(ErrorKind::HasDigest, text));
+        }
+        Ok(parsed.into_named())
+    }
+}
+
 impl FromStr for Parsed {
     type Err = Error;
 
@@ -161,7 +178,7 @@ impl FromStr for Parsed {
 
 impl fmt::Display for Parsed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        grammar::write(
+        parts::write(
             f,
             self.named.as_str(),
             self.tag.as_ref(),

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use crate::{Digest, Error, Tag, grammar};
+use crate::{Digest, Error, Tag, parts};
 
 /// A reference as it stands in the text, with nothing added and nothing rewritten (`Parse`).
 ///
@@ -36,7 +36,7 @@ impl Raw {
     /// [`InvalidFormat`](crate::ErrorKind::InvalidFormat), [`NameTooLong`](crate::ErrorKind::NameTooLong), and those of
     /// [`Digest::parse`].
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let parts = grammar::parse(text).map_err(|kind| Error::new(kind, text))?;
+        let parts = parts::parse(text).map_err(|kind| Error::new(kind, text))?;
         let path_at = parts.domain.map_or(0, |domain| domain.len() + 1);
         let name = text.get(..path_at + parts.path.len()).unwrap_or_default();
         Ok(Self {
@@ -120,6 +120,6 @@ impl FromStr for Raw {
 
 impl fmt::Display for Raw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        grammar::write(f, &self.name, self.tag.as_ref(), self.digest.as_ref())
+        parts::write(f, &self.name, self.tag.as_ref(), self.digest.as_ref())
     }
 }
