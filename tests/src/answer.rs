@@ -2,10 +2,10 @@
 
 use crate::content::Content;
 use crate::fault::Fault;
+pub(crate) use crate::fault::error_body;
 use crate::gzip::gzip;
-use crate::wire::Request;
+use crate::request::Request;
 use bytes::Bytes;
-use serde_json::json;
 
 /// A response: `len` bytes of `content` from `start`.
 #[derive(Debug)]
@@ -44,13 +44,6 @@ impl Answer {
         self.headers
             .retain(|(held, _)| !held.eq_ignore_ascii_case(name));
     }
-}
-
-/// `{"errors":[{"code","message"}]}` of the distribution specification.
-pub(crate) fn error_body(code: &str, message: &str) -> Bytes {
-    json!({ "errors": [{ "code": code, "message": message }] })
-        .to_string()
-        .into()
 }
 
 /// The answer that `honest` gives, or another one, as `faults` say of status, content and headers.

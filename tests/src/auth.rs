@@ -1,9 +1,8 @@
 //! The origin's access control: Basic, or Bearer with a token endpoint of its own.
 
 use crate::answer::{Answer, error_body};
+use crate::request::{Request, basic};
 use crate::token::Tokens;
-use crate::wire::Request;
-use base64::Engine as _;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
@@ -159,14 +158,6 @@ impl Guard {
                 && scope.is_none_or(|scope| issued.scopes.iter().any(|held| held == scope))
         })
     }
-}
-
-/// The `Authorization` of a user name and a password.
-pub(crate) fn basic(user: &str, password: &str) -> String {
-    format!(
-        "Basic {}",
-        base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"))
-    )
 }
 
 fn unauthorized(challenge: Option<&str>) -> Answer {

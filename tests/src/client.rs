@@ -1,7 +1,7 @@
 //! An HTTP/1.1 client that hides nothing: it sends any bytes as a path and tells how each body ended.
 
-use crate::PATIENCE;
 use crate::content::Content;
+use crate::patience::PATIENCE;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;

@@ -1,7 +1,9 @@
 //! What an [`Origin`](crate::Origin) can be ordered to do wrong.
 
-use crate::wire::Request;
+use crate::patience::PATIENCE;
+use crate::request::Request;
 use bytes::Bytes;
+use serde_json::json;
 use std::collections::VecDeque;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -73,7 +75,7 @@ impl Fault {
     /// An answer with this status and an error body of a registry.
     #[must_use]
     pub fn error(status: u16, code: &str) -> Self {
-        let body = crate::answer::error_body(code, "ordered by the test");
+        let body = error_body(code, "ordered by the test");
         Self::Status(
             status,
             vec![("Content-Type".into(), "application/json".into())],
@@ -104,6 +106,13 @@ impl Fault {
             one => into.push(one),
         }
     }
+}
+
+/// `{"errors":[{"code","message"}]}` of the distribution specification.
+pub(crate) fn error_body(code: &str, message: &str) -> Bytes {
+    json!({ "errors": [{ "code": code, "message": message }] })
+        .to_string()
+        .into()
 }
 
 /// Which requests a fault is for.
@@ -204,7 +213,7 @@ impl Gate {
         let mut held = self.held.subscribe();
         let reached = held.wait_for(|held| *held >= n);
         drop(
-            tokio::time::timeout(crate::PATIENCE, reached)
+            tokio::time::timeout(PATIENCE, reached)
                 .await
                 .expect("nobody came to the gate"),
         );

@@ -41,10 +41,12 @@ mod gzip;
 mod images;
 mod keys;
 mod origin;
+mod patience;
 pub mod process;
 mod proxy;
 mod pull;
 mod registry;
+mod request;
 mod s3;
 mod schema1;
 mod server;
@@ -59,6 +61,7 @@ pub use content::Content;
 pub use fault::{Fault, Gate, On};
 pub use images::{Image, Index};
 pub use origin::Origin;
+pub use patience::PATIENCE;
 pub use proxy::{Proxy, Settings, binary};
 pub use registry::media;
 pub use s3::S3;
@@ -66,6 +69,3 @@ pub use schema1::{Forgery, Schema1, Signer};
 pub use server::{Seen, Server};
 pub use token::TokenServer;
 pub use v1::{V1Image, V1Layer, V1Registry, V1Style};
-
-/// How long a fixture waits for what must happen before it fails the test.
-pub const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);

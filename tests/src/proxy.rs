@@ -1,8 +1,8 @@
 //! The binary `longshore`, started with a configuration and a store of its own.
 
-use crate::PATIENCE;
 use crate::client::Client;
 use crate::origin::Origin;
+use crate::patience::PATIENCE;
 use crate::server::Server;
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;

@@ -3,8 +3,8 @@
 use crate::answer::{self, Answer, whole_or_range};
 use crate::content::Content;
 use crate::fault::Fault;
+use crate::request::Request;
 use crate::server::{Server, Site, lock};
-use crate::wire::Request;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

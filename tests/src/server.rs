@@ -1,9 +1,10 @@
 //! A server on its socket: start, stop, restart, orders and the record of requests. What it answers is a [`Site`]'s.
 
-use crate::PATIENCE;
 use crate::answer::Answer;
 use crate::fault::{Fault, On, Orders};
-use crate::wire::{Delivery, Request, unless_gone};
+use crate::patience::PATIENCE;
+use crate::request::Request;
+use crate::wire::{Delivery, unless_gone};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};

@@ -1,11 +1,10 @@
 //! A token server by distribution's specification of token authentication, with tokens that real registries accept.
 
 use crate::answer::{self, Answer, error_body};
-use crate::auth::basic;
 use crate::fault::Fault;
 use crate::keys::{Key, base64_url, certificate, pem};
+use crate::request::{Request, basic};
 use crate::server::{Server, Site, lock};
-use crate::wire::Request;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use super::image::V1Image;
 use super::site::{Hub, Part};
-use crate::auth::basic;
+use crate::request::basic;
 use crate::server::{Server, lock};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
