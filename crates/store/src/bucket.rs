@@ -20,9 +20,7 @@ use crate::tier::layout;
 
 mod clients;
 mod health;
-mod upload;
-
-pub(crate) use self::upload::Upload;
+pub(crate) mod upload;
 
 /// A look-up, or the first bytes of a blob, may take so long; then upstream is asked.
 const LOOK_WITHIN: Duration = Duration::from_secs(2);

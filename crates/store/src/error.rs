@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longshore_reference::Digest;
+use tokio::time::error::Elapsed;
 
 /// Why something happened, kept whole for the log; shared because one fill answers many requests.
 pub type Cause = Arc<dyn std::error::Error + Send + Sync + 'static>;
@@ -65,6 +66,22 @@ pub enum Refusal {
         #[source]
         cause: Cause,
     },
+}
+
+impl Refusal {
+    /// An answer that cannot be right.
+    pub(crate) fn misbehaved(what: &'static str) -> Self {
+        Self::Misbehaved {
+            cause: Arc::new(io::Error::new(io::ErrorKind::InvalidData, what)),
+        }
+    }
+
+    /// No answer in time.
+    pub(crate) fn timed_out(late: Elapsed) -> Self {
+        Self::TimedOut {
+            cause: Arc::new(late),
+        }
+    }
 }
 
 /// Why the store could not give what was asked.

@@ -1,15 +1,17 @@
 //! A fill: a task of its own that brings a blob's bytes here once, whoever reads them and however fast.
 
+pub(crate) mod context;
 pub(crate) mod engine;
 mod extents;
 mod front;
 mod growth;
+pub(crate) mod job;
 mod lane;
 pub(crate) mod list;
 mod plan;
 pub(crate) mod progress;
 pub(crate) mod sources;
-pub(crate) mod transfer;
+mod transfer;
 
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

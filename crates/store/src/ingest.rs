@@ -103,6 +103,15 @@ impl Ingest {
         ingest.commit(&hashed)
     }
 
+    /// Keeps a blob that is whole in memory, unless it is held.
+    pub(crate) async fn keep(tier: &Tier, digest: Digest, bytes: Bytes) -> io::Result<()> {
+        let kept = tier.run(move |tier| match tier.holds(&digest) {
+            true => Ok(None),
+            false => Self::put(tier, digest, bytes).map(Some),
+        });
+        kept.await.map(drop)
+    }
+
     /// Takes the room for `size` bytes now, so that a full disk is known before headers go out.
     ///
     /// A file system that cannot reserve is believed to have the room.

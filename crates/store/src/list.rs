@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Refusal};
 use crate::freshness::{Policy, Verdict, after_refusal};
-use crate::records::{age, seconds};
-use crate::store::Store;
+use crate::options::Clock;
+use crate::records::{Records, age, seconds};
 use crate::tier::layout;
 
 /// A page larger than this is not kept: 4 MiB.
@@ -63,16 +63,21 @@ impl ListName {
     }
 }
 
-impl Store {
-    /// Keeps a page that upstream sent, so that it can be served while upstream is gone.
-    pub async fn keep_list(&self, name: &ListName, list: List) {
-        let records = &self.0.records;
+/// The kept lists.
+pub(crate) struct Lists {
+    pub(crate) records: Arc<Records>,
+    pub(crate) clock: Clock,
+}
+
+impl Lists {
+    /// Keeps a page; see [`Store::keep_list`](crate::Store::keep_list).
+    pub(crate) async fn keep(&self, name: &ListName, list: List) {
         if list.text.len() > LIST_BYTES_MAX {
             return;
         }
         let key = name.key();
-        let checked = seconds((self.0.clock)());
-        if let Some(before) = records.list::<ListRecord>(&key).await
+        let checked = seconds((self.clock)());
+        if let Some(before) = self.records.list::<ListRecord>(&key).await
             && (before.query == name.query && *before.list == list)
             && checked.abs_diff(before.checked) < REWRITTEN_AFTER_SECS
         {
@@ -83,32 +88,26 @@ impl Store {
             checked,
             list: Arc::new(list),
         };
-        records.put_other(key, &record).await;
+        self.records.put_other(key, &record).await;
     }
 
-    /// What a client gets when upstream refuses a list: the page that is kept, by the rules for tags.
-    ///
-    /// # Errors
-    /// The refusal, where nothing is kept or what is kept may not be served.
-    pub async fn list_after(
+    /// What a client gets when upstream refuses a list; see [`Store::list_after`](crate::Store::list_after).
+    pub(crate) async fn after(
         &self,
         name: &ListName,
         policy: &Policy,
         refusal: Refusal,
     ) -> Result<Arc<List>, Error> {
-        let records = &self.0.records;
-        let kept = records.list::<ListRecord>(&name.key()).await;
+        let kept = self.records.list::<ListRecord>(&name.key()).await;
         let kept = kept.filter(|kept| kept.query == name.query);
-        let age = kept
-            .as_ref()
-            .map(|kept| age(kept.checked, (self.0.clock)()));
+        let age = kept.as_ref().map(|kept| age(kept.checked, (self.clock)()));
         match (after_refusal(&refusal, age, policy), kept) {
             (Verdict::Stale, Some(kept)) => {
                 tracing::warn!(repository = %name.named, refusal = &refusal as &dyn std::error::Error, "serving a stale list");
                 Ok(kept.list)
             }
             (Verdict::Forget, Some(_)) => {
-                records.forget(name.key()).await;
+                self.records.forget(name.key()).await;
                 Err(refusal.into())
             }
             (Verdict::Forget | Verdict::Refuse | Verdict::Stale, _) => Err(refusal.into()),

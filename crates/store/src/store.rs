@@ -1,101 +1,45 @@
 //! The store: what it is made of, how it opens and ends.
 
-use std::collections::HashMap;
 use std::fmt;
-use std::fs::File;
+use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use longshore_manifest::convert::LayerBlob;
-use longshore_reference::{Canonical, Digest, Reference, Tagged};
-use moka::sync::Cache;
-use tokio::time::Instant;
+use longshore_manifest::convert::{Converted, Format, LayerBlob};
+use longshore_reference::{Canonical, Digest, Named, Reference};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use url::Url;
 
+use crate::blob::{Blob, BlobRange, Blobs};
 use crate::bucket::Bucket;
-use crate::chunks::Budget;
+use crate::distrust::Distrust;
 use crate::error::{Error, Refusal};
-pub(crate) use crate::event::{Event, Observer};
+use crate::event::{Event, Observer};
+use crate::fill::context::Context;
 use crate::fill::list::Fills;
 use crate::flights::Flights;
-use crate::legacy::Wanted;
-use crate::manifest::{Held, Kept};
+use crate::freshness::Policy;
+use crate::legacy::layers::Layers;
+use crate::legacy::made::Conversions;
+use crate::list::{List, ListName, Lists};
+use crate::manifest::Manifests;
+use crate::manifest::accept::Acceptor;
+use crate::manifest::cache::ManifestCache;
+use crate::manifest::held::Held;
+use crate::manifest::tags::Tags;
+use crate::manifest::whole::Whole;
+use crate::membership::Membership;
+use crate::negative::NegativeCache;
+use crate::options::{Clock, Options};
+use crate::outcome::Outcome;
 use crate::records::{self, Records};
+use crate::remote::Source;
+use crate::request::Request;
 use crate::sweep;
-use crate::tier::{self, Amount, Lookup, Pin, Settings, Stamp, Tier};
+use crate::tier::{self, Settings, Tier};
 use crate::uploads::Uploads;
-
-/// How long wrong bytes are remembered: a client that resumes in that time must not join them to right ones.
-const DISTRUSTED_FOR: Duration = Duration::from_secs(30);
-/// Answers that are remembered for the next requests.
-const REMEMBERED_MAX: u64 = 50_000;
-/// None is remembered for longer, whatever the policy says.
-const REMEMBERED_FOR_MAX: Duration = Duration::from_secs(3600);
-/// Conversions whose results are known without a look at the disk.
-const MADE_IN_MEMORY: u64 = 10_000;
-
-/// What a store is opened with.
-pub struct Options {
-    /// Folder of the local tier.
-    pub local: PathBuf,
-    /// Folder of writes under way, on the same file system; by default below `local`.
-    pub spool: Option<PathBuf>,
-    /// The bucket behind the local tier: `s3://`, `gs://`, `az://` or `memory://`.
-    pub bucket: Option<Url>,
-    /// How much the local tier may hold: by default what it holds when it is opened and half of what is free then.
-    pub capacity: Option<Amount>,
-    /// How much of the local tier's file system stays free.
-    pub min_free: Amount,
-    /// How long a round takes in which every kept file is hashed again; zero: none is made.
-    pub scrub: Duration,
-    /// What is never evicted.
-    pub pins: Vec<Pin>,
-    /// Fills in flight at once.
-    pub fills_max: usize,
-    /// Memory for manifests, in bytes.
-    pub manifest_memory_bytes: u64,
-    /// The one wall clock.
-    pub clock: Clock,
-    /// Told what happens, for metrics. Called on the runtime's threads: it must not wait.
-    pub observer: Observer,
-}
-
-/// Tells the time of day.
-pub type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
-
-impl Options {
-    /// A store in this folder, everything else by default.
-    pub fn new(local: impl Into<PathBuf>) -> Self {
-        Self {
-            local: local.into(),
-            spool: None,
-            bucket: None,
-            capacity: None,
-            min_free: Amount::Bytes(0),
-            scrub: Duration::from_secs(30 * 24 * 3600),
-            pins: Vec::new(),
-            fills_max: 64,
-            manifest_memory_bytes: 64 << 20,
-            clock: Arc::new(SystemTime::now),
-            observer: Arc::new(|_| {}),
-        }
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("local", &self.local)
-            .field("spool", &self.spool)
-            .field("fills_max", &self.fills_max)
-            .field("manifest_memory_bytes", &self.manifest_memory_bytes)
-            .finish_non_exhaustive()
-    }
-}
 
 /// What is held and under way, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -120,51 +64,18 @@ pub struct Usage {
 
 /// Content-addressed storage that fills itself. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Store(pub(crate) Arc<Inner>);
+pub struct Store(Arc<Inner>);
 
-pub(crate) struct Inner {
-    pub(crate) tier: Tier,
-    pub(crate) bucket: Option<Bucket>,
-    pub(crate) uploads: Option<Uploads>,
-    pub(crate) records: Records,
-    pub(crate) fills: Fills,
-    /// Questions about manifests, and whether a repository has a blob that is held for another one.
-    pub(crate) manifests_asked: Flights<Reference, Result<Held, Error>>,
-    pub(crate) blobs_confirmed: Flights<Canonical, Result<Option<u64>, Refusal>>,
-    /// Legacy documents that are being converted, and what was made of them.
-    pub(crate) conversions: Flights<Wanted, Result<Held, Error>>,
-    pub(crate) made: Cache<Wanted, Digest>,
-    /// Layers of legacy images that are being looked into, by the key of their record.
-    pub(crate) layers_asked: Flights<String, Result<LayerBlob, Error>>,
-    /// Verdicts on tags whose upstream did not answer in time.
-    pub(crate) verdicts: Flights<Tagged, Result<Held, Error>>,
-    /// Tags with their manifests.
-    pub(crate) tags: Cache<Tagged, Kept>,
-    /// Bytes of manifests by their digest.
-    pub(crate) manifests: Cache<Digest, Bytes>,
-    pub(crate) remembered: Cache<Question, Remembered>,
-    pub(crate) budget: Budget,
-    pub(crate) tracker: TaskTracker,
-    pub(crate) clock: Clock,
+struct Inner {
+    context: Arc<Context>,
+    blobs: Blobs,
+    cache: Arc<ManifestCache>,
+    manifests: Arc<Manifests>,
+    conversions: Arc<Conversions>,
+    layers: Layers,
+    lists: Lists,
     /// Cancelled at the end: nothing begins any more in the background.
     ended: CancellationToken,
-    observer: Observer,
-    distrusted: Mutex<HashMap<Digest, Instant>>,
-}
-
-/// What was asked: a client may ask for one digest as a manifest and as a blob.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Question {
-    Manifest(Reference),
-    Blob(Canonical),
-}
-
-/// A verdict that stands for a while: to serve what is kept, or to refuse. It is only the verdict, for the kept bytes
-/// would stay in memory for as long.
-#[derive(Clone, Debug)]
-pub(crate) struct Remembered {
-    until: Instant,
-    verdict: Result<(), Error>,
 }
 
 impl Store {
@@ -173,12 +84,6 @@ impl Store {
     /// # Errors
     /// The folder cannot be used or is no store of this version, or the bucket's URL cannot be understood.
     pub async fn open(options: Options) -> Result<Self, Error> {
-        let Options {
-            local: root,
-            spool,
-            bucket,
-            ..
-        } = options;
         let tracker = TaskTracker::new();
         let settings = Settings {
             capacity: options.capacity,
@@ -188,60 +93,158 @@ impl Store {
             clock: Arc::clone(&options.clock),
             observer: observe(&options.observer),
         };
-        let tier = open_tier(root, spool, bucket.is_some(), settings, tracker.clone()).await?;
+        let before_bucket = options.bucket.is_some();
+        let (root, spool) = (options.local, options.spool);
+        let tier = open_tier(root, spool, before_bucket, settings, tracker.clone()).await?;
         tier.keep_house();
-        let bucket = bucket
+        let bucket = options
+            .bucket
             .map(|url| Bucket::open(&url, Arc::clone(&options.observer)))
             .transpose()?;
-        let uploads = bucket
-            .clone()
-            .zip(tier.outbox().map(Arc::clone))
-            .map(|(bucket, outbox)| Uploads::start(bucket, outbox, tier.clone(), records::stays));
-        let store = Self(Arc::new(Inner {
-            records: Records::new(tier.clone(), bucket.clone()),
+        let negative = NegativeCache::new();
+        let fills = Fills::new(options.fills_max);
+        let context = context(
             tier,
             bucket,
-            uploads,
-            fills: Fills::new(options.fills_max),
-            manifests_asked: Flights::new(tracker.clone()),
-            blobs_confirmed: Flights::new(tracker.clone()),
-            conversions: Flights::new(tracker.clone()),
-            made: Cache::new(MADE_IN_MEMORY),
-            layers_asked: Flights::new(tracker.clone()),
-            verdicts: Flights::new(tracker.clone()),
-            tags: Cache::builder()
-                .weigher(|_, kept: &Kept| u32::try_from(kept.weight()).unwrap_or(u32::MAX))
-                .max_capacity(options.manifest_memory_bytes / 2)
-                .build(),
-            manifests: Cache::builder()
-                .weigher(|_, bytes: &Bytes| u32::try_from(bytes.len()).unwrap_or(u32::MAX))
-                .max_capacity(options.manifest_memory_bytes / 2)
-                .build(),
-            remembered: Cache::builder()
-                .max_capacity(REMEMBERED_MAX)
-                .time_to_live(REMEMBERED_FOR_MAX)
-                .build(),
-            budget: Budget::default(),
+            fills,
+            negative.clone(),
+            options.observer,
             tracker,
-            clock: options.clock,
-            ended: CancellationToken::new(),
-            observer: options.observer,
-            distrusted: Mutex::default(),
-        }));
-        let manifests = store.0.manifests.clone();
-        store
-            .0
-            .tier
-            .on_gone(move |digest| manifests.invalidate(digest));
-        store.0.sweep();
+        );
+        let store = Self(Arc::new(Inner::new(
+            Arc::new(context),
+            negative,
+            options.manifest_memory_bytes,
+            &options.clock,
+        )));
+        let cache = Arc::clone(&store.0.cache);
+        let tier = &store.0.context.tier;
+        tier.on_gone(move |digest| cache.forget(digest));
+        store.0.sweep(options.clock);
         Ok(store)
+    }
+
+    /// A manifest by tag or digest, from what is held or from the remote, which is asked only when it must be.
+    /// Answers within the policy's limits.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when upstream refuses and nothing kept may be served, [`Error::NotWhole`] when something is
+    /// kept that could not be pulled to its end, [`Error::Mismatch`] when what came is not what was asked for.
+    pub async fn manifest(&self, request: &Request<Reference>) -> Result<Held, Error> {
+        self.0.manifests.find(request).await
+    }
+
+    /// A blob of a repository, from what is held or from upstream; returns when headers can be answered.
+    ///
+    /// However many ask, every byte comes from upstream once; the work goes on when this future is dropped, so that
+    /// the caller may put any deadline around it. `range` is what the client wants first: where that is far from what lands,
+    /// it comes over a connection of its own. For 30 s after wrong bytes only requests from the start are answered.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when upstream refuses, [`Error::Mismatch`] when a small blob came wrong, [`Error::Distrusted`],
+    /// [`Error::Busy`].
+    pub async fn blob(
+        &self,
+        request: &Request<Canonical>,
+        range: BlobRange,
+    ) -> Result<Blob, Error> {
+        self.0.blobs.open(request, range).await
+    }
+
+    /// Size of a blob, without starting a fill; `None` where upstream does not tell.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] when upstream refuses.
+    pub async fn blob_size(
+        &self,
+        request: &Request<Canonical>,
+    ) -> Result<(Option<u64>, Outcome), Error> {
+        self.0.blobs.size(request).await
+    }
+
+    /// What a legacy document was made into; by `make`, where that was not done yet. However many ask, it is made once,
+    /// and goes on when the time is over.
+    ///
+    /// # Errors
+    /// [`Error::Converting`] when it is not ready in time, else what `make` returns.
+    pub async fn made<W>(
+        &self,
+        document: &Canonical,
+        format: Format,
+        within: Duration,
+        make: impl FnOnce() -> W,
+    ) -> Result<Held, Error>
+    where
+        W: Future<Output = Result<Converted, Error>> + Send + 'static,
+    {
+        let conversions = &self.0.conversions;
+        conversions.made(document, format, within, make).await
+    }
+
+    /// A manifest of a repository, if it is held.
+    pub async fn document(&self, canonical: &Canonical) -> Option<(Bytes, Arc<str>)> {
+        self.0.cache.load_known(canonical).await
+    }
+
+    /// What is inside a layer of a legacy image: found out before, or by `find`, once however many ask. `source` is the
+    /// layer's digest, or the id of the v1 image that it belongs to.
+    ///
+    /// # Errors
+    /// What `find` returns.
+    pub async fn layer<W>(
+        &self,
+        named: &Named,
+        source: &str,
+        find: impl FnOnce() -> W,
+    ) -> Result<LayerBlob, Error>
+    where
+        W: Future<Output = Result<LayerBlob, Error>> + Send + 'static,
+    {
+        self.0.layers.layer(named, source, find).await
+    }
+
+    /// Keeps the layer of a v1 image: bytes whose digest is known when they are all there. `tap` sees them on their way.
+    /// Returns digest and size.
+    ///
+    /// # Errors
+    /// What the source fails with, a size that is not the source's, or a disk that fails.
+    pub async fn land<T>(
+        &self,
+        named: &Named,
+        id: &str,
+        source: Source,
+        tap: T,
+    ) -> Result<(Digest, u64, T), Error>
+    where
+        T: io::Write + Send + 'static,
+    {
+        self.0.layers.land(named, id, source, tap).await
+    }
+
+    /// Keeps a page that upstream sent, so that it can be served while upstream is gone.
+    pub async fn keep_list(&self, name: &ListName, list: List) {
+        self.0.lists.keep(name, list).await;
+    }
+
+    /// What a client gets when upstream refuses a list: the page that is kept, by the rules for tags.
+    ///
+    /// # Errors
+    /// The refusal, where nothing is kept or what is kept may not be served.
+    pub async fn list_after(
+        &self,
+        name: &ListName,
+        policy: &Policy,
+        refusal: Refusal,
+    ) -> Result<Arc<List>, Error> {
+        self.0.lists.after(name, policy, refusal).await
     }
 
     /// What is held and under way. Files that other processes left or removed are counted a little later.
     pub fn usage(&self) -> Usage {
-        let uploads = self.0.uploads.as_ref();
+        let context = &self.0.context;
+        let uploads = context.uploads.as_ref();
         let backlog = uploads.map(Uploads::backlog).unwrap_or_default();
-        let held = self.0.tier.usage();
+        let held = context.tier.usage();
         Usage {
             outbox: backlog.entries,
             outbox_oldest: backlog.oldest,
@@ -250,7 +253,7 @@ impl Store {
             reserved_bytes: held.reserved,
             free_bytes: held.free,
             capacity_bytes: held.capacity,
-            fills: self.0.fills.len(),
+            fills: context.fills.len(),
         }
     }
 
@@ -258,14 +261,117 @@ impl Store {
     ///
     /// The caller bounds the wait; what is cut off leaves nothing partial.
     pub async fn close(&self) {
+        let context = &self.0.context;
         self.0.ended.cancel();
-        self.0.fills.give_up_all();
-        self.0.tier.close();
-        self.0.tracker.close();
-        self.0.tracker.wait().await;
-        if let Some(uploads) = &self.0.uploads {
+        context.fills.give_up_all();
+        context.tier.close();
+        context.tracker.close();
+        context.tracker.wait().await;
+        if let Some(uploads) = &context.uploads {
             uploads.close().await;
         }
+    }
+}
+
+impl Inner {
+    fn new(
+        context: Arc<Context>,
+        negative: NegativeCache,
+        manifest_memory_bytes: u64,
+        clock: &Clock,
+    ) -> Self {
+        let (tier, records) = (&context.tier, &context.records);
+        let tracker = &context.tracker;
+        let memory_bytes = manifest_memory_bytes / 2;
+        let cache = Arc::new(ManifestCache::new(
+            tier.clone(),
+            context.bucket.clone(),
+            Arc::clone(records),
+            memory_bytes,
+        ));
+        let conversions = Arc::new(Conversions::new(
+            tier.clone(),
+            Arc::clone(records),
+            Arc::clone(&cache),
+            tracker.clone(),
+        ));
+        let tags = Tags::new(
+            tier.clone(),
+            context.bucket.is_some(),
+            Arc::clone(&cache),
+            Arc::clone(records),
+            memory_bytes,
+        );
+        let manifests = Manifests {
+            tier: tier.clone(),
+            manifests: Arc::clone(&cache),
+            tags: tags.clone(),
+            acceptor: Acceptor {
+                manifests: Arc::clone(&cache),
+                tags,
+                records: Arc::clone(records),
+                clock: Arc::clone(clock),
+            },
+            whole: Whole {
+                context: Arc::clone(&context),
+                manifests: Arc::clone(&cache),
+                conversions: Arc::clone(&conversions),
+            },
+            negative,
+            asked: Flights::new(tracker.clone()),
+            late: Flights::new(tracker.clone()),
+            clock: Arc::clone(clock),
+        };
+        Self {
+            blobs: Blobs::new(Arc::clone(&context)),
+            cache,
+            manifests: Arc::new(manifests),
+            conversions,
+            layers: Layers::new(Arc::clone(&context)),
+            lists: Lists {
+                records: Arc::clone(records),
+                clock: Arc::clone(clock),
+            },
+            ended: CancellationToken::new(),
+            context,
+        }
+    }
+
+    /// A bucket may have what the local tier has not: then no record is known to be of no use.
+    fn sweep(&self, clock: Clock) {
+        if self.context.bucket.is_none() {
+            let tier = self.context.tier.clone();
+            let (ended, sweep) = (self.ended.clone(), sweep::run(tier, move || clock()));
+            tokio::spawn(async move { ended.run_until_cancelled(sweep).await });
+        }
+    }
+}
+
+/// What fills work with; uploads begin.
+fn context(
+    tier: Tier,
+    bucket: Option<Bucket>,
+    fills: Fills,
+    negative: NegativeCache,
+    observer: Observer,
+    tracker: TaskTracker,
+) -> Context {
+    let uploads = bucket
+        .clone()
+        .zip(tier.outbox().map(Arc::clone))
+        .map(|(bucket, outbox)| Uploads::start(bucket, outbox, tier.clone(), records::stays));
+    let records = Arc::new(Records::new(tier.clone(), bucket.clone()));
+    let asked = Flights::new(tracker.clone());
+    Context {
+        membership: Membership::new(Arc::clone(&records), negative, asked),
+        tier,
+        bucket,
+        uploads,
+        records,
+        fills,
+        distrust: Distrust::default(),
+        observer,
+        tracker,
     }
 }
 
@@ -284,87 +390,7 @@ async fn open_tier(
     };
     tokio::task::spawn_blocking(open)
         .await
-        .map_err(|cause| Error::local("open", &root, std::io::Error::other(cause)))?
-}
-
-impl Inner {
-    /// What the local tier has of a blob.
-    pub(crate) async fn look_up(&self, digest: &Digest) -> Result<Lookup, Error> {
-        let kept = self.tier.find_blob(digest).await;
-        kept.map_err(|cause| Error::local("open", std::path::Path::new(&digest.to_string()), cause))
-    }
-
-    /// Size of a blob of the local tier whose bytes are the digest's.
-    pub(crate) async fn size_of(&self, digest: &Digest) -> Result<Option<u64>, Error> {
-        let size = self.tier.size_of(digest).await;
-        size.map_err(|cause| Error::local("open", std::path::Path::new(&digest.to_string()), cause))
-    }
-
-    /// Opens a blob of the local tier, and its size. Its bytes are the digest's.
-    pub(crate) async fn open_local(&self, digest: &Digest) -> Result<Option<(File, u64)>, Error> {
-        Ok(match self.look_up(digest).await? {
-            Lookup::Whole(opened) => Some((opened.file, opened.stamp.size)),
-            Lookup::Cut(_) | Lookup::Nothing => None,
-        })
-    }
-
-    /// Moves a blob's file to quarantine that could not be read to its end, if it still bears the name.
-    pub(crate) async fn quarantine(&self, digest: Digest, file: &Arc<File>) {
-        let file = Arc::clone(file);
-        let moved = self.tier.run(move |tier| {
-            let stamp = Stamp::of(&file)?;
-            Ok(tier.quarantine(&digest, &stamp))
-        });
-        if let Err(cause) = moved.await {
-            tracing::error!(%digest, %cause, "damaged content could not be looked at");
-        }
-    }
-
-    /// Remembers that wrong bytes were served for this digest.
-    pub(crate) fn distrust(&self, digest: Digest) {
-        let mut distrusted = self
-            .distrusted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        distrusted.retain(|_, since| since.elapsed() < DISTRUSTED_FOR);
-        distrusted.insert(digest, Instant::now());
-    }
-
-    pub(crate) fn distrusts(&self, digest: &Digest) -> bool {
-        let distrusted = self
-            .distrusted
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        distrusted
-            .get(digest)
-            .is_some_and(|since| since.elapsed() < DISTRUSTED_FOR)
-    }
-
-    pub(crate) fn remember(&self, question: Question, verdict: Result<(), Error>, time: Duration) {
-        if !time.is_zero() {
-            let until = Instant::now() + time;
-            self.remembered
-                .insert(question, Remembered { until, verdict });
-        }
-    }
-
-    pub(crate) fn remembered(&self, question: &Question) -> Option<Result<(), Error>> {
-        let remembered = self.remembered.get(question)?;
-        (Instant::now() < remembered.until).then_some(remembered.verdict)
-    }
-
-    pub(crate) fn tell(&self, event: &Event<'_>) {
-        (self.observer)(event);
-    }
-
-    /// A bucket may have what the local tier has not: then no record is known to be of no use.
-    fn sweep(&self) {
-        if self.bucket.is_none() {
-            let (tier, clock) = (self.tier.clone(), Arc::clone(&self.clock));
-            let (ended, sweep) = (self.ended.clone(), sweep::run(tier, move || clock()));
-            tokio::spawn(async move { ended.run_until_cancelled(sweep).await });
-        }
-    }
+        .map_err(|cause| Error::local("open", &root, io::Error::other(cause)))?
 }
 
 /// Passes on what happens in the local tier.
@@ -382,7 +408,7 @@ fn observe(observer: &Observer) -> Arc<dyn Fn(tier::Event) + Send + Sync> {
 impl fmt::Debug for Inner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Inner")
-            .field("tier", &self.tier)
+            .field("tier", &self.context.tier)
             .finish_non_exhaustive()
     }
 }

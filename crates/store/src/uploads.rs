@@ -8,7 +8,6 @@ use bytes::Bytes;
 use longshore_reference::Digest;
 use moka::sync::Cache;
 use object_store::UpdateVersion;
-use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -19,18 +18,14 @@ use crate::tier::Tier;
 use crate::tier::layout;
 use crate::tier::outbox::{Backlog, Item, Lane, Outbox, Taken, backoff};
 
-mod blobs;
+pub(crate) mod blobs;
 
-pub(crate) use self::blobs::{Growing, Live};
+use self::blobs::{BlobUploads, Growing, Live, Sent};
 
 /// Blobs of the outbox that are uploaded at once.
 const BLOBS_AT_ONCE: usize = 2;
 /// Records that are written at once.
 const RECORDS_AT_ONCE: usize = 8;
-/// Blobs that are uploaded at once while they land.
-const LIVE_MAX: usize = 16;
-/// Parts in memory at once, over all uploads. With the largest part of an ordinary blob this is 32 MiB.
-const PARTS_MAX: usize = 4;
 /// How often the folder is read again, for entries of other processes.
 const SCANNED_EVERY: Duration = Duration::from_secs(300);
 /// Longest record: a kept list. A longer one stays here.
@@ -44,14 +39,6 @@ const CONFLICTS_MAX: usize = 3;
 
 /// Whether the record in the bucket stays: its bytes, then ours, then the time of day.
 pub(crate) type Stays = fn(&[u8], &[u8], SystemTime) -> bool;
-
-/// What became of an entry.
-enum Sent {
-    /// The bucket has it, or it is not here any more.
-    Done,
-    /// It is not visible yet.
-    NotYet,
-}
 
 /// The uploads of a store. Cheap to clone; when the last clone is dropped they end.
 #[derive(Clone, Debug)]
@@ -67,8 +54,7 @@ struct Inner {
     outbox: Arc<Outbox>,
     tier: Tier,
     stays: Stays,
-    parts: Arc<Semaphore>,
-    live: Arc<Semaphore>,
+    blobs: Arc<BlobUploads>,
     versions: Cache<Box<str>, UpdateVersion>,
     /// Whether the bucket honours conditional writes, once that is known.
     conditional: Mutex<Option<bool>>,
@@ -79,13 +65,13 @@ impl Uploads {
     /// Starts to send what is in the outbox.
     pub(crate) fn start(bucket: Bucket, outbox: Arc<Outbox>, tier: Tier, stays: Stays) -> Self {
         let closing = CancellationToken::new();
+        let blobs = BlobUploads::new(bucket.clone(), Arc::clone(&outbox), tier.clone());
         let inner = Arc::new(Inner {
             bucket,
             outbox,
             tier,
             stays,
-            parts: Arc::new(Semaphore::new(PARTS_MAX)),
-            live: Arc::new(Semaphore::new(LIVE_MAX)),
+            blobs: Arc::new(blobs),
             versions: Cache::new(VERSIONS_IN_MEMORY),
             conditional: Mutex::default(),
             closing: closing.clone(),
@@ -109,7 +95,7 @@ impl Uploads {
         file: Arc<File>,
         growing: impl Growing,
     ) -> Option<Live> {
-        blobs::follow(&self.inner, &self.tracker, digest, file, growing)
+        blobs::follow(&self.inner.blobs, &self.tracker, digest, file, growing)
     }
 
     /// What the bucket does not have yet.
@@ -131,7 +117,7 @@ impl Inner {
     /// Reads the folder at the start and now and then, and aborts the uploads that dead processes left.
     async fn scan(self: Arc<Self>) {
         loop {
-            self.abort_unfinished().await;
+            self.blobs.abort_unfinished().await;
             let this = Arc::clone(&self);
             if let Ok(Err(cause)) = spawn_blocking(move || this.outbox.scan()).await {
                 tracing::warn!(%cause, "outbox cannot be read");
@@ -194,7 +180,7 @@ impl Inner {
     async fn send(self: Arc<Self>, taken: Taken) -> bool {
         let (action, key, sent) = match &taken.item {
             Item::Blob(digest) => {
-                let sent = self.send_blob(digest, taken.added).await;
+                let sent = self.blobs.send(digest, taken.added).await;
                 ("upload", layout::blob(digest), sent)
             }
             Item::Record(key) => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::store::{Event, Observer};
+use crate::event::{Event, Observer};
 
 /// How long a bucket that did not answer is left alone. It is longer than a look-up may take: one asks at a time.
 pub(super) const LEFT_ALONE_FOR: Duration = Duration::from_secs(10);

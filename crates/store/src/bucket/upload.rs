@@ -21,34 +21,31 @@ pub(crate) struct Upload {
     id: MultipartId,
 }
 
-impl Bucket {
+impl Upload {
     /// Begins an upload in parts.
     ///
     /// # Errors
     /// The bucket refuses or does not answer.
-    pub(crate) async fn begin_upload(&self, key: &str) -> object_store::Result<Upload> {
-        let at = self.at(key);
-        let id = self
-            .in_time(0, self.clients.parts.create_multipart(&at))
-            .await?;
-        Ok(Upload {
-            bucket: self.clone(),
+    pub(crate) async fn begin(bucket: &Bucket, key: &str) -> object_store::Result<Self> {
+        let at = bucket.at(key);
+        let created = bucket.clients.parts.create_multipart(&at);
+        let id = bucket.in_time(0, created).await?;
+        Ok(Self {
+            bucket: bucket.clone(),
             at,
             id,
         })
     }
 
     /// An upload that an earlier process began, to abort it.
-    pub(crate) fn earlier_upload(&self, key: &str, id: String) -> Upload {
-        Upload {
-            bucket: self.clone(),
-            at: self.at(key),
+    pub(crate) fn earlier(bucket: &Bucket, key: &str, id: MultipartId) -> Self {
+        Self {
+            bucket: bucket.clone(),
+            at: bucket.at(key),
             id,
         }
     }
-}
 
-impl Upload {
     /// What identifies it beside its key.
     pub(crate) fn id(&self) -> &str {
         &self.id

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::error::Error;
 use crate::fill::extents::Extents;
-use crate::uploads::Growing;
+use crate::uploads::blobs::Growing;
 
 /// Blobs up to this size are verified whole before their first byte is given out: 1 MiB.
 pub(crate) const VERIFIED_WHOLE_MAX: u64 = 1 << 20;

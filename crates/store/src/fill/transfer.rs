@@ -4,24 +4,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use longshore_reference::Algorithm;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::{Error, Refusal};
-use crate::fill::engine::Engine;
+use crate::event::Event;
 use crate::fill::extents::Extents;
 use crate::fill::front;
 use crate::fill::growth::{Growth, Sample};
+use crate::fill::job::Job;
 use crate::fill::lane::{Ended, Lane, Sink, pump};
 use crate::fill::plan::{Step, View, WINDOW};
 use crate::fill::progress::Phase;
 use crate::fill::sources::{Chunks, salvaged};
 use crate::ingest::Hashed;
+use crate::records::can_be;
 use crate::remote::{BlobAsk, Source};
-use crate::store::Event;
 
 /// Readers of a fill whose rate is measured to find out whether further connections help.
 const MEASURED_READERS_MAX: usize = 8;
@@ -49,7 +49,7 @@ type Distrust = Box<dyn FnOnce() + Send + Sync>;
 
 /// An attempt under way.
 pub(crate) struct Transfer<'a> {
-    engine: &'a Engine,
+    job: &'a Job,
     /// What is here already may be used.
     local: bool,
     /// Bytes of it were used.
@@ -78,9 +78,9 @@ struct Opened {
 }
 
 impl<'a> Transfer<'a> {
-    pub(crate) fn new(engine: &'a Engine, local: bool) -> Self {
+    pub(crate) fn new(job: &'a Job, local: bool) -> Self {
         Self {
-            engine,
+            job,
             local,
             used_local: false,
             from_bucket: false,
@@ -99,10 +99,10 @@ impl<'a> Transfer<'a> {
 
     /// Brings all bytes here and compares their digest.
     pub(crate) async fn run(mut self) -> Result<Hashed, Came> {
-        let fill = Arc::clone(&self.engine.fill);
+        let fill = Arc::clone(&self.job.fill);
         let opened = self.first().await.map_err(Came::Failed)?;
         let size = opened.size;
-        let ingest = self.engine.spool(size).await.map_err(Came::Failed)?;
+        let ingest = self.job.spool(size).await.map_err(Came::Failed)?;
         fill.progress.send_modify(|progress| {
             progress.phase = Phase::Landing;
             progress.size = size;
@@ -110,10 +110,10 @@ impl<'a> Transfer<'a> {
             progress.file = Some(ingest.file());
         });
         if opened.lane.upstream {
-            self.engine.upload(ingest.file());
+            self.job.upload(ingest.file());
         }
         let (recent, batches) = mpsc::channel(1);
-        let tracker = self.engine.tracker.clone();
+        let tracker = self.job.tracker.clone();
         let hashing = front::hash(
             fill.digest().algorithm(),
             ingest.file(),
@@ -137,7 +137,7 @@ impl<'a> Transfer<'a> {
         let hashed = hashing.await.map_err(std::io::Error::other);
         let hashed = hashed
             .and_then(|hashed| hashed)
-            .map_err(|cause| Came::Failed(self.engine.not_written(cause)))?;
+            .map_err(|cause| Came::Failed(self.job.not_written(cause)))?;
         if hashed.digest == fill.digest() {
             let in_bucket = self.from_bucket;
             return Ok(Hashed {
@@ -146,7 +146,7 @@ impl<'a> Transfer<'a> {
             });
         }
         if self.from_bucket {
-            self.engine.store.tell(&Event::BucketDamaged);
+            self.job.context.tell(&Event::BucketDamaged);
         }
         let announced = size.filter(|size| *size != hashed.len);
         let found = match announced {
@@ -169,8 +169,8 @@ impl<'a> Transfer<'a> {
 
     /// Opens the nearest source: what can be salvaged, the bucket, upstream.
     async fn first(&mut self) -> Result<Opened, Error> {
-        let (store, digest) = (&self.engine.store, self.engine.fill.digest());
-        if let Some(salvage) = self.engine.salvage.clone().filter(|_| self.local) {
+        let (context, digest) = (&self.job.context, self.job.fill.digest());
+        if let Some(salvage) = self.job.salvage.clone().filter(|_| self.local) {
             self.used_local = salvage.len > 0;
             let mut lane = Lane::new(self.id(), 0, (salvage.len, salvage.len), false);
             lane.upstream = false;
@@ -180,13 +180,13 @@ impl<'a> Transfer<'a> {
                 size: self.verified_size(),
             });
         }
-        if let Some(bucket) = store
+        if let Some(bucket) = context
             .bucket
             .as_ref()
-            .filter(|_| self.local && !store.distrusts(&digest))
+            .filter(|_| self.local && !context.distrust.holds(&digest))
             && let Some((size, chunks)) = bucket.open_blob(&digest).await
         {
-            self.engine.confirm().await?;
+            self.job.confirm().await?;
             // An empty object is a wrong copy too.
             self.used_local = true;
             self.from_bucket = true;
@@ -197,7 +197,7 @@ impl<'a> Transfer<'a> {
             return Ok(Opened { lane, chunks, size });
         }
         self.ranges = self
-            .engine
+            .job
             .known
             .as_ref()
             .is_none_or(|known| known.origin.is_none());
@@ -207,7 +207,7 @@ impl<'a> Transfer<'a> {
     /// Opens the first connection where the first reader starts, if that is far from the start of the blob.
     async fn first_of_upstream(&mut self) -> Result<Opened, Refusal> {
         let far = |want: &std::ops::Range<u64>| want.start > WINDOW;
-        let wants = self.engine.fill.wants();
+        let wants = self.job.fill.wants();
         if let Some(want) = wants.into_iter().find(far).filter(|_| self.ranges) {
             let end = want.end.max(want.start.saturating_add(FIRST_MIN));
             let asked = self.ask(want.start, Some(end).filter(|end| *end < u64::MAX), None);
@@ -227,13 +227,14 @@ impl<'a> Transfer<'a> {
 
     /// Only the empty digest has no bytes.
     fn checked(&mut self, source: Source) -> Result<Opened, Refusal> {
-        if source.size == Some(0) && !is_empty_digest(self.engine.fill.digest()) {
+        if source
+            .size
+            .is_some_and(|size| !can_be(size, &self.job.fill.digest()))
+        {
             drop(source.chunks);
             (source.distrust)();
-            let cause = std::io::Error::other("no bytes for a digest that has some");
-            return Err(Refusal::Misbehaved {
-                cause: Arc::new(cause),
-            });
+            let what = "no bytes for a digest that has some";
+            return Err(Refusal::misbehaved(what));
         }
         Ok(self.opened(source, 0, u64::MAX))
     }
@@ -257,8 +258,8 @@ impl<'a> Transfer<'a> {
         end: Option<u64>,
         size: Option<u64>,
     ) -> Result<Source, Refusal> {
-        let request = &self.engine.request;
-        let known = self.engine.known.as_ref();
+        let request = &self.job.request;
+        let known = self.job.known.as_ref();
         let ask = BlobAsk {
             start,
             end,
@@ -271,7 +272,7 @@ impl<'a> Transfer<'a> {
 
     /// The size of bytes that had the digest once. A claim is never passed on: upstream's own answer is surer.
     fn verified_size(&self) -> Option<u64> {
-        let known = self.engine.known.as_ref()?;
+        let known = self.job.known.as_ref()?;
         known.size.filter(|_| known.verified)
     }
 
@@ -297,7 +298,7 @@ impl<'a> Transfer<'a> {
                     Some(Ok((lane, ended))) => self.ended(&lane, ended, sink)?,
                     Some(Err(_)) => return Err(Came::Failed(Error::GivenUp)),
                 },
-                () = self.engine.fill.wanted() => {}
+                () = self.job.fill.wanted() => {}
                 () = sleep_until(self.sampled + SAMPLED_EVERY), if growing => self.sample(sink),
             }
         }
@@ -326,7 +327,7 @@ impl<'a> Transfer<'a> {
             self.growth = Some(Growth::new());
             self.sampled = Instant::now();
         }
-        let wants = self.engine.fill.wants();
+        let wants = self.job.fill.wants();
         // Each step makes the next one smaller; the bound only guards against a mistake.
         for _ in 0..STEPS_MAX {
             let mut came = self.came.clone();
@@ -385,7 +386,7 @@ impl<'a> Transfer<'a> {
         let further = !at_front && !wanted;
         let mut permit = None;
         if further {
-            permit = self.engine.store.fills.further();
+            permit = self.job.context.fills.further();
             if permit.is_none() {
                 let running = self.lanes.len();
                 self.growth
@@ -400,10 +401,10 @@ impl<'a> Transfer<'a> {
         let size = sink.fill.progress.borrow().size;
         let ends = Some(end).filter(|end| *end < u64::MAX);
         let connection = Connecting {
-            remote: Arc::clone(&self.engine.request.remote),
-            canonical: self.engine.request.target.clone(),
+            remote: Arc::clone(&self.job.request.remote),
+            canonical: self.job.request.target.clone(),
             origin: self
-                .engine
+                .job
                 .known
                 .as_ref()
                 .and_then(|known| known.origin.clone()),
@@ -434,33 +435,26 @@ impl<'a> Transfer<'a> {
                 Ok(())
             }
             Ended::Done if lane.upstream => {
-                let cause = std::io::Error::other("a range ended early");
-                let refusal = Refusal::Misbehaved {
-                    cause: Arc::new(cause),
-                };
-                self.failed(lane, refusal)
+                self.failed(lane, Refusal::misbehaved("a range ended early"))
             }
             // Upstream has what is missing.
             Ended::Done | Ended::Refused(_) if !lane.upstream => {
-                let known = self.engine.known.as_ref();
+                let known = self.job.known.as_ref();
                 self.ranges = known.is_none_or(|known| known.origin.is_none());
                 Ok(())
             }
             Ended::Done => Ok(()),
             Ended::Refused(refusal) => self.failed(lane, refusal),
             Ended::NoRanges => {
-                let cause = std::io::Error::other("no answer to a range that fits the blob");
-                let refusal = Refusal::Misbehaved {
-                    cause: Arc::new(cause),
-                };
-                self.failed(lane, refusal)
+                let what = "no answer to a range that fits the blob";
+                self.failed(lane, Refusal::misbehaved(what))
             }
             Ended::TooLong => {
                 let found = format!("more than {} bytes", size.unwrap_or_default());
                 let local = self.used_local;
                 Err(Came::Wrong { found, local })
             }
-            Ended::NotWritten(cause) => Err(Came::Failed(self.engine.not_written(cause))),
+            Ended::NotWritten(cause) => Err(Came::Failed(self.job.not_written(cause))),
         }
     }
 
@@ -470,7 +464,7 @@ impl<'a> Transfer<'a> {
         if self.lanes.is_empty() || self.failures > FAILURES_MAX {
             return Err(Came::Failed(refusal.into()));
         }
-        tracing::debug!(digest = %self.engine.fill.digest(), at = lane.start, error = &refusal as &dyn std::error::Error, "a further connection failed");
+        tracing::debug!(digest = %self.job.fill.digest(), at = lane.start, error = &refusal as &dyn std::error::Error, "a further connection failed");
         self.ranges = false;
         self.growth.iter_mut().for_each(Growth::give_up);
         Ok(())
@@ -483,7 +477,7 @@ impl<'a> Transfer<'a> {
         let bytes = sink.received.load(Ordering::Relaxed);
         let flows = |lane: &&Arc<Lane>| lane.connection().at > lane.start;
         let sample = Sample {
-            at: self.engine.fill.started.elapsed(),
+            at: self.job.fill.started.elapsed(),
             bytes,
             rest: size.saturating_sub(bytes),
             flowing: self.lanes.iter().filter(flows).count(),
@@ -493,12 +487,12 @@ impl<'a> Transfer<'a> {
         };
         let before = growth.target();
         // Where many read, the rate tells of this machine rather than of the connection to upstream.
-        if before == 1 && self.engine.fill.readers() > MEASURED_READERS_MAX {
+        if before == 1 && self.job.fill.readers() > MEASURED_READERS_MAX {
             return;
         }
         growth.hear(sample);
         if growth.target() != before {
-            let digest = self.engine.fill.digest();
+            let digest = self.job.fill.digest();
             tracing::debug!(%digest, connections = growth.target(), ?growth, "connections of a fill");
         }
         if growth.target() < before {
@@ -571,12 +565,6 @@ impl Connecting {
         drop(permit);
         ended
     }
-}
-
-/// Whether a digest is that of no bytes at all.
-pub(crate) fn is_empty_digest(digest: longshore_reference::Digest) -> bool {
-    let empty = |algorithm: Algorithm| longshore_reference::Digest::of(algorithm, b"");
-    digest == empty(digest.algorithm())
 }
 
 /// Steps of one plan.

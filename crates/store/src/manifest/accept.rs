@@ -1,31 +1,70 @@
-//! What upstream sent for a reference: compared with what was asked for, and kept.
+//! Asks upstream about a manifest, compares what it sends with what was asked for, and keeps it.
 
 use std::sync::Arc;
 
-use longshore_reference::{Canonical, Digest, Reference, Tagged};
+use longshore_reference::{Algorithm, Canonical, Digest, Reference, Tagged};
 
-use crate::documents::{is_json_object, known_by};
-use crate::error::Error;
-use crate::legacy::is_ancestry;
-use crate::manifest::{Held, Kept, misbehaved};
+use crate::error::{Error, Refusal};
+use crate::manifest::cache::ManifestCache;
+use crate::manifest::document::{is_ancestry, is_json_object, known_by};
+use crate::manifest::held::Held;
+use crate::manifest::tags::{Kept, Tags};
+use crate::options::Clock;
 use crate::outcome::Outcome;
-use crate::records::{TagRecord, seconds};
+use crate::records::{Records, TagRecord, seconds};
 use crate::remote::{Check, Fetched};
 use crate::request::Request;
-use crate::store::Inner;
 
-impl Inner {
+/// Brings manifests here from upstream.
+pub(crate) struct Acceptor {
+    pub(crate) manifests: Arc<ManifestCache>,
+    pub(crate) tags: Tags,
+    pub(crate) records: Arc<Records>,
+    pub(crate) clock: Clock,
+}
+
+impl Acceptor {
+    /// Asks upstream whether the tag still holds, and for the manifest where it does not.
+    pub(crate) async fn refresh(
+        &self,
+        request: &Request<Reference>,
+        tagged: &Tagged,
+        kept: Option<&Kept>,
+    ) -> Result<Held, Error> {
+        let remote = &request.remote;
+        if let Some(kept) = kept {
+            let known = kept.record.upstream_digest.unwrap_or(kept.record.digest);
+            match remote.check(&request.target, known).await? {
+                Check::Same => {
+                    let record = TagRecord {
+                        checked: seconds((self.clock)()),
+                        ..TagRecord::clone(&kept.record)
+                    };
+                    let bytes = kept.bytes.clone();
+                    let kept = self.tags.put(tagged, record, Some(&kept.record), bytes);
+                    return Ok(kept.await.held(Outcome::Revalidated));
+                }
+                Check::Changed(digest) => {
+                    if let Some(held) = self.follow_tag(tagged, kept, digest).await {
+                        return Ok(held);
+                    }
+                }
+            }
+        }
+        let fetched = remote.manifest(&request.target, None).await?;
+        self.accept(tagged, kept, fetched).await
+    }
+
     /// Upstream's tag moved to a manifest that this repository has already: nothing is fetched.
-    pub(crate) async fn move_tag(
+    async fn follow_tag(
         &self,
         tagged: &Tagged,
         kept: &Kept,
         digest: Option<Digest>,
     ) -> Option<Held> {
-        let digest =
-            digest.filter(|digest| digest.algorithm() == longshore_reference::Algorithm::Sha256)?;
+        let digest = digest.filter(|digest| digest.algorithm() == Algorithm::Sha256)?;
         let canonical = Canonical::new(tagged.named().clone(), digest);
-        let (bytes, media_type) = self.load_known(&canonical).await?;
+        let (bytes, media_type) = self.manifests.load_known(&canonical).await?;
         let record = TagRecord {
             upstream_digest: Some(digest),
             digest,
@@ -35,20 +74,21 @@ impl Inner {
             checked: seconds((self.clock)()),
         };
         let kept = self
-            .put_tag(tagged, record, Some(&kept.record), bytes)
+            .tags
+            .put(tagged, record, Some(&kept.record), bytes)
             .await;
         Some(kept.held(Outcome::Revalidated))
     }
 
     /// Accepts what upstream sent for a tag.
-    pub(crate) async fn accept(
-        self: &Arc<Self>,
+    async fn accept(
+        &self,
         tagged: &Tagged,
         kept: Option<&Kept>,
         fetched: Fetched,
     ) -> Result<Held, Error> {
         if !is_json_object(&fetched.bytes) {
-            return Err(misbehaved("the manifest is no JSON object").into());
+            return Err(Refusal::misbehaved("the manifest is no JSON object").into());
         }
         let digest = known_by(&fetched);
         let stored = Digest::sha256(&fetched.bytes);
@@ -63,7 +103,7 @@ impl Inner {
             }
         }
         let upstream_digest = fetched.digest;
-        let held = self.keep_manifest(tagged.named(), digest, fetched).await?;
+        let held = self.manifests.keep(tagged.named(), digest, fetched).await?;
         let record = TagRecord {
             upstream_digest,
             digest,
@@ -73,24 +113,20 @@ impl Inner {
             checked: seconds((self.clock)()),
         };
         let before = kept.map(|kept| &*kept.record);
-        self.put_tag(tagged, record, before, held.bytes.clone())
+        self.tags
+            .put(tagged, record, before, held.bytes.clone())
             .await;
         Ok(held)
     }
 
     /// Fetches a manifest by digest. Bytes that are held for another repository are only asked after.
     pub(crate) async fn fetch(
-        self: &Arc<Self>,
+        &self,
         request: &Request<Reference>,
         canonical: &Canonical,
     ) -> Result<Held, Error> {
         let (digest, remote) = (canonical.digest(), &request.remote);
-        // What is no manifest must not push manifests out of memory.
-        let bytes = match self.manifests.get(&digest) {
-            Some(bytes) => Some(bytes),
-            None => self.read_manifest(&digest).await,
-        };
-        let elsewhere = match bytes {
+        let elsewhere = match self.manifests.peek(&digest).await {
             Some(bytes) => longshore_manifest::guess(&bytes).map(|media_type| (bytes, media_type)),
             None => None,
         };
@@ -103,7 +139,8 @@ impl Inner {
                 digest: Some(digest),
             };
             let held = self
-                .keep_manifest(canonical.named(), digest, fetched)
+                .manifests
+                .keep(canonical.named(), digest, fetched)
                 .await?;
             return Ok(Held {
                 outcome: Outcome::Revalidated,
@@ -120,6 +157,8 @@ impl Inner {
                 found: format!("digest {found}"),
             });
         }
-        self.keep_manifest(canonical.named(), digest, fetched).await
+        self.manifests
+            .keep(canonical.named(), digest, fetched)
+            .await
     }
 }

@@ -8,14 +8,14 @@ use std::time::{Duration, SystemTime};
 use bytes::{Bytes, BytesMut};
 use longshore_reference::{Digest, Verifier};
 use object_store::multipart::PartId;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
 use tokio_util::task::TaskTracker;
 
-use super::{Inner, Sent};
-use crate::bucket::{Upload, generic};
-use crate::tier::layout;
-use crate::tier::outbox::UploadNote;
+use crate::bucket::upload::Upload;
+use crate::bucket::{Bucket, generic};
+use crate::tier::outbox::{Outbox, UploadNote};
+use crate::tier::{Tier, layout};
 
 /// Bytes of a part: 8 MiB. Smaller blobs are one request.
 const PART_BYTES: u64 = 8 << 20;
@@ -25,6 +25,29 @@ const PARTS_OF_ONE_MAX: u64 = 9_000;
 const COMMITTED_WITHIN: Duration = Duration::from_secs(60);
 /// Parts of one blob that are sent at once.
 const PARTS_AT_ONCE: usize = 2;
+
+/// Blobs that are uploaded at once while they land.
+const LIVE_MAX: usize = 16;
+/// Parts in memory at once, over all uploads. With the largest part of an ordinary blob this is 32 MiB.
+const PARTS_MAX: usize = 4;
+
+/// What became of an entry.
+pub(super) enum Sent {
+    /// The bucket has it, or it is not here any more.
+    Done,
+    /// It is not visible yet.
+    NotYet,
+}
+
+/// Sends blobs to the bucket.
+#[derive(Debug)]
+pub(super) struct BlobUploads {
+    bucket: Bucket,
+    outbox: Arc<Outbox>,
+    tier: Tier,
+    parts: Arc<Semaphore>,
+    live: Arc<Semaphore>,
+}
 
 /// An upload that follows a blob while it lands. Dropped before [`commit`](Self::commit), it is aborted.
 #[derive(Debug)]
@@ -58,31 +81,43 @@ impl Growing for Whole {
 
 /// Starts an upload of a blob that lands.
 pub(super) fn follow(
-    inner: &Arc<Inner>,
+    uploads: &Arc<BlobUploads>,
     tracker: &TaskTracker,
     digest: Digest,
     file: Arc<File>,
     growing: impl Growing,
 ) -> Option<Live> {
-    let turn = Arc::clone(&inner.live).try_acquire_owned().ok()?;
-    if !inner.outbox.claim(&digest) {
+    let turn = Arc::clone(&uploads.live).try_acquire_owned().ok()?;
+    if !uploads.outbox.claim(&digest) {
         return None;
     }
     let (commit, committed) = oneshot::channel();
-    let inner = Arc::clone(inner);
+    let uploads = Arc::clone(uploads);
     tracker.spawn(async move {
-        let uploaded = inner.send_landing(&digest, file, growing, committed).await;
-        let release = move || inner.outbox.release(&digest, uploaded);
+        let uploaded = uploads
+            .send_landing(&digest, file, growing, committed)
+            .await;
+        let release = move || uploads.outbox.release(&digest, uploaded);
         drop(spawn_blocking(release).await);
         drop(turn);
     });
     Some(Live(commit))
 }
 
-impl Inner {
+impl BlobUploads {
+    pub(super) fn new(bucket: Bucket, outbox: Arc<Outbox>, tier: Tier) -> Self {
+        Self {
+            bucket,
+            outbox,
+            tier,
+            parts: Arc::new(Semaphore::new(PARTS_MAX)),
+            live: Arc::new(Semaphore::new(LIVE_MAX)),
+        }
+    }
+
     /// Uploads a committed blob. One that is not here any more needs no upload; one that was listed a moment ago by
     /// another process may not be visible yet.
-    pub(super) async fn send_blob(
+    pub(super) async fn send(
         &self,
         digest: &Digest,
         added: SystemTime,
@@ -183,7 +218,7 @@ impl Inner {
     }
 
     pub(super) async fn begin(&self, key: &str) -> object_store::Result<(Upload, UploadNote)> {
-        let upload = self.bucket.begin_upload(key).await?;
+        let upload = Upload::begin(&self.bucket, key).await?;
         match self.outbox.begin_upload(key, upload.id()) {
             Ok(note) => Ok((upload, note)),
             Err(cause) => {
@@ -277,7 +312,7 @@ impl Inner {
             Err(cause) => return tracing::warn!(%cause, "unfinished uploads cannot be listed"),
         };
         for (key, id, note) in left {
-            match self.bucket.earlier_upload(&key, id).abort().await {
+            match Upload::earlier(&self.bucket, &key, id).abort().await {
                 Ok(()) => {
                     tracing::info!(%key, "aborted an upload that a process left");
                     note.end();

@@ -137,7 +137,8 @@ async fn a_blob_that_is_listed_but_not_visible_yet_is_not_forgotten() {
     assert!(matches!(
         uploads
             .inner
-            .send_blob(&digest, SystemTime::now())
+            .blobs
+            .send(&digest, SystemTime::now())
             .await
             .unwrap(),
         Sent::NotYet
@@ -148,7 +149,7 @@ async fn a_blob_that_is_listed_but_not_visible_yet_is_not_forgotten() {
     // One that never came is forgotten at last.
     let long_ago = SystemTime::now() - Duration::from_secs(3600);
     let gone = Digest::sha256(b"gone");
-    let sent = uploads.inner.send_blob(&gone, long_ago).await.unwrap();
+    let sent = uploads.inner.blobs.send(&gone, long_ago).await.unwrap();
     assert!(matches!(sent, Sent::Done));
 }
 
@@ -338,7 +339,12 @@ async fn an_upload_that_a_killed_process_left_is_aborted() {
     let server = S3::start().await;
     let here = Fixture::new();
     let uploads = here.uploads(&server);
-    let (upload, note) = uploads.inner.begin("blobs/sha256/00/00").await.unwrap();
+    let (upload, note) = uploads
+        .inner
+        .blobs
+        .begin("blobs/sha256/00/00")
+        .await
+        .unwrap();
     upload.put(0, Bytes::from_static(b"part")).await.unwrap();
     assert_eq!(server.incomplete().len(), 1);
     // The lock goes with the process, the note does not.

@@ -2,26 +2,48 @@
 
 use std::fs::File;
 use std::ops::Range;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use longshore_reference::Canonical;
 use tokio::sync::watch;
 
-use crate::blob::{Blob, HeldBlob};
-use crate::chunks::Chunks;
+use crate::blob::bypass::Bypass;
+use crate::chunks::{Budget, Chunks};
 use crate::error::Error;
+use crate::fill::context::Context;
+use crate::fill::engine;
 use crate::fill::progress::{HELD_BACK, Phase, Progress};
 use crate::fill::sources::Salvage;
 use crate::fill::{Follower, Want};
-use crate::passing::Passing;
 use crate::records::ContentRecord;
 use crate::request::Request;
-use crate::store::Inner;
+
+/// Where the bytes of a blob are.
+#[derive(Clone)]
+pub(crate) enum HeldBlob {
+    /// In a kept file.
+    Kept(Arc<File>, u64),
+    /// On their way.
+    Landing(Follower),
+    /// They cannot be kept: each reader has a connection of its own, the first one this.
+    Bypass(Arc<Mutex<Option<Box<Bypass>>>>),
+}
+
+/// What a reader needs beside its position.
+pub(crate) struct Opened {
+    pub(crate) context: Arc<Context>,
+    pub(crate) request: Request<Canonical>,
+    pub(crate) known: Option<Arc<ContentRecord>>,
+    pub(crate) held: HeldBlob,
+    /// Size in bytes, where known.
+    pub(crate) size: Option<u64>,
+    pub(crate) budget: Budget,
+}
 
 /// Reads a part of a blob, at its own pace and in constant memory. It may be dropped at any time.
 pub struct BlobReader {
-    store: Arc<Inner>,
+    context: Arc<Context>,
     request: Request<Canonical>,
     known: Option<Arc<ContentRecord>>,
     chunks: Chunks,
@@ -34,7 +56,7 @@ enum From {
     Kept(Arc<File>, u64),
     Landing(Tail),
     /// Not asked for yet, or the first reader's.
-    Passing(Option<Box<Passing>>),
+    Bypass(Option<Box<Bypass>>),
 }
 
 /// Follows a fill.
@@ -58,25 +80,25 @@ enum Step {
 }
 
 impl BlobReader {
-    pub(crate) fn new(blob: &Blob, start: u64, end: Option<u64>) -> Self {
+    pub(crate) fn new(blob: &Opened, start: u64, end: Option<u64>) -> Self {
         let from = match &blob.held {
             HeldBlob::Kept(file, size) => From::Kept(Arc::clone(file), *size),
             HeldBlob::Landing(follower) => {
                 let wanted = start..end.unwrap_or(u64::MAX);
-                From::Landing(Tail::new(follower.clone(), wanted, blob.size()))
+                From::Landing(Tail::new(follower.clone(), wanted, blob.size))
             }
-            HeldBlob::Passing(passing) => {
-                let mut passing = passing.lock().unwrap_or_else(PoisonError::into_inner);
-                From::Passing(passing.take().map(|passing| Box::new(passing.from(start))))
+            HeldBlob::Bypass(bypass) => {
+                let mut bypass = bypass.lock().unwrap_or_else(PoisonError::into_inner);
+                From::Bypass(bypass.take().map(|bypass| Box::new(bypass.from(start))))
             }
         };
         Self {
-            store: Arc::clone(&blob.store),
+            context: Arc::clone(&blob.context),
             request: blob.request.clone(),
             known: blob.known.clone(),
-            chunks: blob.store.budget.reader(),
+            chunks: blob.budget.reader(),
             position: start,
-            end: end.or_else(|| blob.size()),
+            end: end.or(blob.size),
             from,
         }
     }
@@ -123,14 +145,14 @@ impl BlobReader {
                     }
                     Step::End => return Ok(None),
                 },
-                From::Passing(Some(passing)) => match passing.chunk(self.end).await? {
+                From::Bypass(Some(bypass)) => match bypass.chunk(self.end).await? {
                     Some(bytes) => bytes,
                     None => return Ok(None),
                 },
-                From::Passing(from @ None) => {
+                From::Bypass(from @ None) => {
                     let known = self.known.as_deref();
-                    let passing = self.store.pass(&self.request, known).await?;
-                    *from = Some(Box::new(passing.from(self.position)));
+                    let bypass = Bypass::open(&self.context, &self.request, known).await?;
+                    *from = Some(Box::new(bypass.from(self.position)));
                     continue;
                 }
             };
@@ -143,16 +165,15 @@ impl BlobReader {
     async fn recover(&mut self, file: Arc<File>, size: u64, cause: Option<std::io::Error>) {
         let digest = self.request.target.digest();
         tracing::error!(%digest, position = self.position, ?cause, "kept content cannot be read, going on from upstream");
-        self.store.quarantine(digest, &file).await;
+        self.context.quarantine(digest, &file).await;
         let salvage = Salvage {
             file,
             len: self.position,
         };
         let known = self.known.as_ref();
         let wanted = self.position..self.end.unwrap_or(u64::MAX);
-        let (follower, ..) = self
-            .store
-            .fill(&self.request, known, Some(salvage), wanted.clone());
+        let (context, request) = (&self.context, &self.request);
+        let (follower, ..) = engine::enter(context, request, known, Some(salvage), wanted.clone());
         self.from = From::Landing(Tail::new(follower, wanted, Some(size)));
     }
 }

@@ -1,18 +1,23 @@
 //! A blob that goes through without being kept: the disk is full. It is verified all the same.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
-use longshore_reference::{Digest, Verifier};
+use longshore_reference::{Canonical, Digest, Verifier};
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::Error;
+use crate::fill::context::Context;
+use crate::fill::engine::permit_within;
 use crate::fill::progress::{HELD_BACK, VERIFIED_WHOLE_MAX};
-use crate::remote::Source;
+use crate::records::ContentRecord;
+use crate::remote::{BlobAsk, Source};
+use crate::request::Request;
 
 /// Bytes from upstream for one reader. All are hashed; those before the part that is wanted are dropped.
-pub(crate) struct Passing {
+pub(crate) struct Bypass {
     digest: Digest,
     source: Source,
     /// A place among those who stream without keeping anything.
@@ -27,8 +32,39 @@ pub(crate) struct Passing {
     start: u64,
 }
 
-impl Passing {
-    pub(crate) fn new(digest: Digest, source: Source, size: Option<u64>) -> Self {
+impl Bypass {
+    /// Asks upstream for the bytes from the first one on. Wrong ones have the consequences that those of a fill have.
+    pub(crate) async fn open(
+        context: &Arc<Context>,
+        request: &Request<Canonical>,
+        known: Option<&ContentRecord>,
+    ) -> Result<Self, Error> {
+        let canonical = &request.target;
+        let permit = context.fills.bypass(permit_within(&request.policy)).await?;
+        // What a descriptor claims is no reason to refuse right bytes.
+        let size = known
+            .filter(|known| known.verified)
+            .and_then(|known| known.size);
+        let ask = BlobAsk {
+            size,
+            origin: known.and_then(|known| known.origin.as_ref()),
+            ..BlobAsk::whole(canonical)
+        };
+        let source = request.remote.blob(ask).await?;
+        let (context, wrong, distrust) = (Arc::clone(context), canonical.clone(), source.distrust);
+        let distrust = Box::new(move || {
+            distrust();
+            context.mismatch(wrong.digest(), wrong.named());
+        });
+        let size = source.size.or(size);
+        let source = Source { distrust, ..source };
+        Ok(Self {
+            _permit: Some(permit),
+            ..Self::new(canonical.digest(), source, size)
+        })
+    }
+
+    fn new(digest: Digest, source: Source, size: Option<u64>) -> Self {
         Self {
             digest,
             source,
@@ -39,14 +75,6 @@ impl Passing {
             at: 0,
             held: VecDeque::new(),
             start: 0,
-        }
-    }
-
-    /// Holds a place among those who stream without keeping anything, for as long as it lives.
-    pub(crate) fn holding(self, permit: OwnedSemaphorePermit) -> Self {
-        Self {
-            _permit: Some(permit),
-            ..self
         }
     }
 
@@ -176,14 +204,14 @@ mod tests {
                 count.fetch_add(1, Ordering::SeqCst);
             }),
         };
-        let mut passing = Passing::new(Digest::sha256(right), source, size).from(start);
+        let mut bypass = Bypass::new(Digest::sha256(right), source, size).from(start);
         let mut got = Vec::new();
         let ended = loop {
             // As a reader does: it stops asking at the end of its part.
             if end.is_some_and(|end| start + got.len() as u64 >= end) {
                 break Ok(());
             }
-            match passing.chunk(end).await {
+            match bypass.chunk(end).await {
                 Ok(Some(bytes)) => got.extend_from_slice(&bytes),
                 Ok(None) => break Ok(()),
                 Err(error) => break Err(error),
