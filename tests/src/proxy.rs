@@ -289,6 +289,24 @@ impl Proxy {
         kill_process(pid, Signal::TERM).expect("the process runs");
     }
 
+    /// Replaces the file of the configuration by what `change` makes of it, at once as a whole.
+    ///
+    /// # Panics
+    /// When the file cannot be written.
+    pub fn configure(&self, change: impl FnOnce(String) -> String) {
+        let file = self.home.path().join("longshore.toml");
+        let text = fs::read_to_string(&file).expect("the configuration");
+        let next = self.home.path().join("longshore.toml.next");
+        fs::write(&next, change(text)).expect("write the configuration");
+        fs::rename(next, file).expect("replace the configuration");
+    }
+
+    /// Asks the process to read its configuration again (SIGHUP).
+    pub fn reload(&self) {
+        let pid = Pid::from_raw(self.pid().cast_signed()).expect("a process");
+        kill_process(pid, Signal::HUP).expect("the process runs");
+    }
+
     /// Waits until the process has ended by itself.
     ///
     /// # Panics

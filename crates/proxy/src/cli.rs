@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::command::{CheckConfig, Serve};
 use crate::config::Config;
+use crate::live::Source;
 
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,8 @@ pub struct Cli {
 enum Command {
     /// Serve clients until a signal ends it.
     ///
-    /// Needs no file: without one every key has its default. SIGTERM and SIGINT end it gently, a second one at once.
+    /// Needs no file: without one every key has its default. SIGTERM and SIGINT end it gently, a second one at once. SIGHUP
+    /// reads the configuration again.
     Serve(Serve),
     /// Check whether a configuration file is valid.
     CheckConfig(CheckConfig),
@@ -37,7 +39,7 @@ enum Command {
 /// An error is one line on standard error; the exit code is 1.
 pub fn run<S, E>(cli: Cli, serve: S) -> ExitCode
 where
-    S: FnOnce(Config) -> Result<(), E>,
+    S: FnOnce(Config, Source) -> Result<(), E>,
     E: StdError + 'static,
 {
     match cli.command {

@@ -28,7 +28,9 @@ pub use value::{
     StoreUrl, UpstreamName, ValueError,
 };
 
+use crate::access::Clients;
 use crate::names::Names;
+use crate::server::tls;
 
 /// Everything `longshore serve` needs to know.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +39,10 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where metrics and health are served; with the clients' where absent.
     pub admin_listen: Option<SocketAddr>,
+    /// Certificates of the listener for clients; without them it serves in plain.
+    pub tls: Option<tls::Files>,
+    /// Who may pull; absent: everyone.
+    pub clients: Option<Clients>,
     /// Connections of clients open at the same time; more wait to be accepted.
     pub connections_max: usize,
     /// Where content is kept.
@@ -169,6 +175,16 @@ impl Config {
 }
 
 impl Upstream {
+    /// Whether the same client serves both: everything is equal but the policy and the hosts of clients.
+    pub(crate) fn has_client_of(&self, other: &Self) -> bool {
+        let client = |upstream: &Self| Self {
+            policy: Policy::default(),
+            hosts: Vec::new(),
+            ..upstream.clone()
+        };
+        client(self) == client(other)
+    }
+
     /// Where to ask for repositories of `domain`, which is this upstream's name or, for a wildcard, a name it stands for.
     #[must_use]
     pub fn endpoints_for(&self, domain: &str) -> Vec<Endpoint> {

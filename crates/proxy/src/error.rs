@@ -29,6 +29,15 @@ pub enum Error {
     /// More ranges than are answered.
     #[error(transparent)]
     Ranges(#[from] crate::range::TooMany),
+    /// The client has to log in, or its password is wrong.
+    #[error("authentication required")]
+    Unauthenticated,
+    /// The rules for clients do not let this user pull this repository.
+    #[error("not allowed by the rules for clients")]
+    NotAllowed,
+    /// Who may pull cannot be decided as it is configured.
+    #[error("cannot use `htpasswd` of [clients]")]
+    Access(#[from] crate::access::Error),
     /// Upstream does not tell of referrers.
     #[error("upstream does not list referrers")]
     NoReferrers,
@@ -71,6 +80,9 @@ pub enum Error {
         #[source]
         source: url::ParseError,
     },
+    /// TLS towards clients cannot be served as it is configured.
+    #[error("cannot serve TLS")]
+    Tls(#[from] crate::server::tls::Error),
     /// The address cannot be listened on.
     #[error("cannot listen on {address}")]
     Listen {
@@ -113,6 +125,16 @@ pub(crate) fn told(error: &Error, kind: Kind, limited: RateLimitStatus) -> Told 
         Error::Store(error) => of_store(error, kind, limited),
         Error::Unsatisfiable { .. } => unsatisfiable(),
         Error::Ranges(_) => plain(StatusCode::BAD_REQUEST, "UNSUPPORTED", "too many ranges"),
+        Error::Unauthenticated => plain(
+            StatusCode::UNAUTHORIZED,
+            "UNAUTHORIZED",
+            "authentication required",
+        ),
+        Error::NotAllowed => plain(
+            StatusCode::FORBIDDEN,
+            "DENIED",
+            "this user may not pull this repository",
+        ),
         Error::NoReferrers => plain(
             StatusCode::NOT_FOUND,
             "UNSUPPORTED",
@@ -122,6 +144,8 @@ pub(crate) fn told(error: &Error, kind: Kind, limited: RateLimitStatus) -> Told 
         | Error::Read { .. }
         | Error::Variable { .. }
         | Error::Listen { .. }
+        | Error::Tls(_)
+        | Error::Access(_)
         | Error::Bucket { .. }
         | Error::Metrics(_) => plain(
             StatusCode::BAD_GATEWAY,

@@ -4,6 +4,7 @@
 //! [`route::Route`], the route is answered from the store, and the store is handed a closure that knows how to pull.
 #![forbid(unsafe_code)]
 
+pub mod access;
 mod account;
 mod blob;
 mod body;
@@ -13,7 +14,9 @@ pub mod config;
 mod convert;
 mod descriptors;
 mod error;
+mod files;
 mod lists;
+mod live;
 pub mod log;
 mod manifest;
 pub mod metrics;
@@ -28,5 +31,6 @@ mod upstreams;
 
 pub use body::Body;
 pub use error::Error;
+pub use live::Source;
 pub use proxy::Proxy;
 pub use run::run;

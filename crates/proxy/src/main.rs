@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use longshore_proxy::cli::{self, Cli};
 use longshore_proxy::config::Config;
-use longshore_proxy::run;
+use longshore_proxy::{Source, run};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +24,7 @@ enum Failed {
 }
 
 /// Serves until a signal comes, then drains; a second signal ends the process at once.
-fn serve(config: Config) -> Result<(), Failed> {
+fn serve(config: Config, source: Source) -> Result<(), Failed> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;
@@ -35,7 +35,7 @@ fn serve(config: Config) -> Result<(), Failed> {
             signal(SignalKind::interrupt())?,
         );
         tokio::spawn(end_by_signals(terminate, interrupt, shutdown.clone()));
-        Ok(run(config, shutdown).await?)
+        Ok(run(config, source, shutdown).await?)
     })
 }
 

@@ -78,6 +78,14 @@ pub struct Metrics {
     fills_in_flight: IntGauge,
     fill_seconds: HistogramVec,
     store: Stored,
+    reloads: Reloads,
+}
+
+/// The families about the configuration.
+#[derive(Debug, Clone)]
+struct Reloads {
+    total: IntCounterVec,
+    last_successful: IntGauge,
 }
 
 impl Metrics {
@@ -126,9 +134,36 @@ impl Metrics {
                 &SECONDS_OF_FILLS,
             )?,
             store: Stored::new(&new)?,
+            reloads: Reloads::new(&new)?,
             names: names.clone(),
             registry,
         })
+    }
+
+    /// The same metrics, for another set of upstreams. Families and what was counted are shared.
+    #[must_use]
+    pub fn for_names(&self, names: &Names) -> Self {
+        let upstreams = names.ids().count() + 1;
+        let (kinds, outcomes) = (Kind::ALL.len(), Outcome::COUNT);
+        Self {
+            registry: self.registry.clone(),
+            requests: self
+                .requests
+                .resized(upstreams * kinds * outcomes * CODES.len()),
+            served_bytes: self.served_bytes.resized(upstreams * kinds * outcomes),
+            first_byte: self.first_byte.resized(kinds * outcomes),
+            away: self.away.resized(upstreams),
+            fills_in_flight: self.fills_in_flight.clone(),
+            fill_seconds: self.fill_seconds.clone(),
+            store: self.store.clone(),
+            reloads: self.reloads.clone(),
+            names: names.clone(),
+        }
+    }
+
+    /// Drops the gauges of an upstream that is no longer configured. Counters stay.
+    pub fn forget(&self, upstream: &str) {
+        self.away.forget(upstream);
     }
 
     /// An answer ended, after `bytes` bytes of its body. A status that we never give is counted as `other`.
@@ -205,6 +240,13 @@ impl Metrics {
         }
     }
 
+    /// The configuration was read again, and is in force if `successful`.
+    pub fn reloaded(&self, successful: bool) {
+        let result = if successful { "ok" } else { "failed" };
+        self.reloads.total.with_label_values(&[result]).inc();
+        self.reloads.last_successful.set(successful.into());
+    }
+
     /// Everything in Prometheus' text format, and its `Content-Type`.
     #[must_use]
     pub fn render(&self, usage: longshore_store::Usage) -> (HeaderValue, String) {
@@ -227,6 +269,24 @@ impl Metrics {
     }
 }
 
+impl Reloads {
+    fn new(new: &Families<'_>) -> Result<Self, prometheus::Error> {
+        let reloads = Self {
+            total: new.counters(
+                "config_reloads_total",
+                "Reloads of the configuration.",
+                &["result"],
+            )?,
+            last_successful: new.gauge(
+                "config_last_reload_successful",
+                "Whether the configuration in force is the one that was last read.",
+            )?,
+        };
+        reloads.last_successful.set(1);
+        Ok(reloads)
+    }
+}
+
 fn build_info(registry: &Registry) -> Result<(), prometheus::Error> {
     let family = Families(registry).gauges("build_info", "The version that runs.", &["version"])?;
     family
@@ -236,14 +296,14 @@ fn build_info(registry: &Registry) -> Result<(), prometheus::Error> {
 }
 
 /// Every status that an answer of ours can have, as numbers; the last stands for all others.
-const CODES: [u16; 15] = [
-    200, 206, 304, 400, 403, 404, 405, 416, 429, 499, 500, 502, 503, 504, 0,
+const CODES: [u16; 16] = [
+    200, 206, 304, 400, 401, 403, 404, 405, 416, 429, 499, 500, 502, 503, 504, 0,
 ];
 
 /// [`CODES`] as labels.
-const CODE_LABELS: [&str; 15] = [
-    "200", "206", "304", "400", "403", "404", "405", "416", "429", "499", "500", "502", "503",
-    "504", "other",
+const CODE_LABELS: [&str; 16] = [
+    "200", "206", "304", "400", "401", "403", "404", "405", "416", "429", "499", "500", "502",
+    "503", "504", "other",
 ];
 
 const SECONDS_OF_ANSWERS: [f64; 13] = [

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, ALLOW, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, HOST, RETRY_AFTER,
+    WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use longshore_reference::{Digest, Named};
 use longshore_store::{self as store, Outcome, Store};
 
+use crate::access::{Access, Verdict};
 use crate::account::Account;
 use crate::body::Body;
 use crate::config::RateLimitStatus;
@@ -32,6 +34,8 @@ pub(crate) struct Inner {
     pub(crate) upstreams: Upstreams,
     /// Of each upstream, by its id.
     pub(crate) converters: Vec<Arc<Converter>>,
+    /// Who may pull; absent: everyone.
+    pub(crate) access: Option<Arc<Access>>,
     pub(crate) store: Store,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) readiness: Readiness,
@@ -68,6 +72,15 @@ impl Proxy {
             Ok(route) => route,
             Err(refusal) => return self.refuse(account(), refusal),
         };
+        if let Some(access) = &self.0.access
+            && let Some(refused) = refuse_access(access, &parts.headers, &route).await
+        {
+            let mut response = self.refuse_with(account(), &refused);
+            if let Error::Unauthenticated = refused {
+                insert(response.headers_mut(), WWW_AUTHENTICATE, access.challenge());
+            }
+            return response;
+        }
         let (head, headers, path) = (
             parts.method == Method::HEAD,
             &parts.headers,
@@ -143,9 +156,12 @@ impl Proxy {
         converter.ok_or(Error::Refused(route::Refusal::Upstream))
     }
 
+    fn refuse_with(&self, account: Account, error: &Error) -> Response<Body> {
+        failure(account, None, error, RateLimitStatus::ServiceUnavailable)
+    }
+
     fn refuse(&self, account: Account, refusal: route::Refusal) -> Response<Body> {
-        let limited = RateLimitStatus::ServiceUnavailable;
-        let mut response = failure(account, None, &refusal.into(), limited);
+        let mut response = self.refuse_with(account, &refusal.into());
         if refusal == route::Refusal::Method {
             response.headers_mut().insert(ALLOW, route::ALLOW);
         }
@@ -160,6 +176,18 @@ impl Proxy {
             Upstream::rate_limit_status,
         );
         failure(asked.account, asked.at.ns, error, limited)
+    }
+}
+
+/// Why a request may not be answered, if so. Health and metrics are open to everyone.
+async fn refuse_access(access: &Access, headers: &HeaderMap, route: &Route) -> Option<Error> {
+    if let Route::Health | Route::Ready | Route::Metrics = route {
+        return None;
+    }
+    match access.check(headers, route.named()).await {
+        Verdict::Allowed => None,
+        Verdict::Unauthenticated => Some(Error::Unauthenticated),
+        Verdict::Denied => Some(Error::NotAllowed),
     }
 }
 

@@ -116,6 +116,19 @@ impl Refusal {
 }
 
 impl Route {
+    /// The repository that it is about.
+    #[must_use]
+    pub fn named(&self) -> Option<&Named> {
+        match self {
+            Self::Manifest { reference, .. } => Some(reference.named()),
+            Self::Blob { canonical, .. } | Self::Referrers { canonical, .. } => {
+                Some(canonical.named())
+            }
+            Self::Tags { named, .. } => Some(named),
+            Self::Version | Self::Health | Self::Ready | Self::Metrics => None,
+        }
+    }
+
     /// Reads method, path and query of `uri`, and the `Host` header.
     ///
     /// # Errors

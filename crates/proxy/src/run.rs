@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use futures_util::FutureExt;
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -15,23 +16,23 @@ use tokio_util::sync::CancellationToken;
 
 use crate::body::Body;
 use crate::config::{Config, StoreUrl};
-use crate::convert::Converter;
 use crate::descriptors;
 use crate::error::Error;
+use crate::live::{Live, Source};
 use crate::metrics::Metrics;
-use crate::proxy::{Inner, Proxy};
 use crate::readiness::Readiness;
+use crate::server::tls::Tls;
 use crate::server::{Limits, Server};
-use crate::upstreams::Upstreams;
 
 /// How long commits and uploads may go on after the last client was served.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 
-/// Serves until `shutdown` is cancelled and everything is drained. No upstream is needed to start.
+/// Serves until `shutdown` is cancelled and everything is drained. No upstream is needed to start. `source` is where the
+/// configuration was read from, and is read from again on SIGHUP and when its file changes.
 ///
 /// # Errors
 /// What the configuration names cannot be used: an address, the store, a certificate file.
-pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Error> {
+pub async fn run(config: Config, source: Source, shutdown: CancellationToken) -> Result<(), Error> {
     let open_files = descriptors::raise_limit();
     let limits = Limits {
         connections_max: descriptors::connections_max(
@@ -41,7 +42,8 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         ),
         ..Limits::default()
     };
-    let server = bind(config.listen, limits).await?;
+    let tls = config.tls.clone().map(Tls::load).transpose()?.map(Arc::new);
+    let server = bind(config.listen, limits).await?.with_tls(tls.clone());
     let admin = match config.admin_listen {
         Some(address) => {
             let at_once = Limits {
@@ -53,8 +55,16 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         }
         None => None,
     };
+    if let Some(tls) = tls {
+        let shutdown = shutdown.clone();
+        tokio::spawn(async move { shutdown.run_until_cancelled(tls.watch()).await });
+    }
     let readiness = Readiness::default();
-    let proxy = proxy(config, readiness.clone(), admin.is_some()).await?;
+    let live = Arc::new(live(config, readiness.clone()).await?);
+    if source.file.is_some() {
+        let (shutdown, live) = (shutdown.clone(), Arc::clone(&live));
+        tokio::spawn(async move { shutdown.run_until_cancelled(live.follow(source)).await });
+    }
     tracing::info!(listen = %address_of(&server), "serving");
     readiness.set(true);
 
@@ -63,17 +73,33 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
         readiness.set(false);
         tracing::info!("draining");
     };
-    let answer = |proxy: &Proxy| {
-        let proxy = proxy.clone();
-        move |client: SocketAddr| {
-            let proxy = proxy.clone();
-            service_fn(move |request: Request<Incoming>| {
-                let proxy = proxy.clone();
-                async move { Ok::<Response<Body>, Infallible>(proxy.respond(request, client).await) }
-            })
-        }
+    serve(&live, server, admin, &shutdown, unready).await;
+    if timeout(CLOSE_WITHIN, live.proxy().0.store.close())
+        .await
+        .is_err()
+    {
+        tracing::warn!("writes to the store are cut off; what is missing is fetched again");
+    }
+    Ok(())
+}
+
+/// Serves clients, and health and metrics beside them, until everything is drained.
+async fn serve(
+    live: &Arc<Live>,
+    server: Server,
+    admin: Option<Server>,
+    shutdown: &CancellationToken,
+    unready: impl Future<Output = ()>,
+) {
+    let answering = Arc::clone(live);
+    let answer = move |client: SocketAddr| {
+        let live = Arc::clone(&answering);
+        service_fn(move |request: Request<Incoming>| {
+            let proxy = live.proxy();
+            async move { Ok::<Response<Body>, Infallible>(proxy.respond(request, client).await) }
+        })
     };
-    let serving = server.serve(answer(&proxy), shutdown.clone());
+    let serving = server.serve(answer, shutdown.clone());
     match admin {
         None => {
             tokio::join!(serving, unready);
@@ -83,21 +109,17 @@ pub async fn run(config: Config, shutdown: CancellationToken) -> Result<(), Erro
             // Health and metrics are answered until the last client is served.
             let ended = CancellationToken::new();
             let serving = serving.map(|()| ended.cancel());
-            let answering = proxy.clone();
+            let answering = Arc::clone(live);
             let answer = move |_: SocketAddr| {
-                let proxy = answering.clone();
+                let live = Arc::clone(&answering);
                 service_fn(move |request: Request<Incoming>| {
-                    let proxy = proxy.clone();
+                    let proxy = live.proxy();
                     async move { Ok::<Response<Body>, Infallible>(proxy.respond_admin(request).await) }
                 })
             };
             tokio::join!(serving, unready, admin.serve(answer, ended.clone()));
         }
     }
-    if timeout(CLOSE_WITHIN, proxy.0.store.close()).await.is_err() {
-        tracing::warn!("writes to the store are cut off; what is missing is fetched again");
-    }
-    Ok(())
 }
 
 async fn bind(address: SocketAddr, limits: Limits) -> Result<Server, Error> {
@@ -113,15 +135,11 @@ fn address_of(server: &Server) -> String {
     )
 }
 
-async fn proxy(
-    config: Config,
-    readiness: Readiness,
-    admin_elsewhere: bool,
-) -> Result<Proxy, Error> {
-    let names = config.names();
-    let metrics = Arc::new(Metrics::new(&names)?);
+async fn live(config: Config, readiness: Readiness) -> Result<Live, Error> {
+    let metrics = Arc::new(ArcSwap::from_pointee(Metrics::new(&config.names())?));
     let told = Arc::clone(&metrics);
-    let bucket = match config.store.url {
+    let Config { store, .. } = config.clone();
+    let bucket = match store.url {
         StoreUrl::File(_) => None,
         StoreUrl::Memory => Some("memory:///".to_owned()),
         StoreUrl::Bucket(url) => Some(url),
@@ -130,29 +148,15 @@ async fn proxy(
         .map(|url| url.parse().map_err(|source| Error::Bucket { url, source }))
         .transpose()?;
     let store = Store::open(Options {
-        spool: Some(config.store.spool),
+        spool: Some(store.spool),
         bucket,
-        capacity: config.store.capacity,
-        min_free: config.store.min_free,
-        pins: config.store.pins,
-        scrub: config.store.scrub,
-        fills_max: config.store.fills_max,
-        observer: Arc::new(move |event| told.store(*event)),
-        ..Options::new(config.store.local)
+        capacity: store.capacity,
+        min_free: store.min_free,
+        pins: store.pins,
+        scrub: store.scrub,
+        fills_max: store.fills_max,
+        observer: Arc::new(move |event| told.load().store(*event)),
+        ..Options::new(store.local)
     });
-    let store = store.await?;
-    let upstreams = Upstreams::new(config.upstreams, names.ids(), &config.insecure, &metrics)?;
-    let converters = upstreams
-        .iter()
-        .map(|upstream| Arc::new(Converter::new(&store, upstream)))
-        .collect();
-    Ok(Proxy(Arc::new(Inner {
-        names,
-        upstreams,
-        converters,
-        store,
-        metrics,
-        readiness,
-        admin_elsewhere,
-    })))
+    Live::new(config, store.await?, metrics, readiness)
 }

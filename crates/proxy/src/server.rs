@@ -22,10 +22,11 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::Service;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -33,9 +34,11 @@ mod activity;
 mod stream;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 
 use activity::{Activity, Watched};
 use stream::Stream;
+use tls::Tls;
 
 /// How long clients may take, and how many there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +75,7 @@ impl Default for Limits {
 pub struct Server {
     listener: TcpListener,
     limits: Limits,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Server {
@@ -81,7 +85,18 @@ impl Server {
     /// Where the address cannot be had.
     pub async fn bind(address: SocketAddr, limits: Limits) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
-        Ok(Self { listener, limits })
+        Ok(Self {
+            listener,
+            limits,
+            tls: None,
+        })
+    }
+
+    /// Serves TLS alone: HTTP in plain is refused with 400.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Option<Arc<Tls>>) -> Self {
+        self.tls = tls;
+        self
     }
 
     /// Where it listens.
@@ -104,13 +119,17 @@ impl Server {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<Box<dyn StdError + Send + Sync>>,
     {
-        let Self { listener, limits } = self;
+        let Self {
+            listener,
+            limits,
+            tls,
+        } = self;
         let connections = TaskTracker::new();
         let drain = Drain::default();
         let accepting = accept_all(&listener, limits.connections_max, |stream, peer, permit| {
-            let (service, drain) = (service(peer), drain.clone());
+            let (service, drain, tls) = (service(peer), drain.clone(), tls.clone());
             connections.spawn(async move {
-                connection(stream, peer, service, limits, drain).await;
+                connection(stream, peer, tls, service, limits, drain).await;
                 drop(permit);
             });
         });
@@ -186,6 +205,7 @@ fn accept_pause(error: &io::Error) -> Option<Duration> {
 async fn connection<S, B>(
     stream: TcpStream,
     peer: SocketAddr,
+    tls: Option<Arc<Tls>>,
     service: S,
     limits: Limits,
     drain: Drain,
@@ -200,14 +220,38 @@ async fn connection<S, B>(
         first = first_byte(&stream, limits.head) => first,
         () = drain.finish.cancelled() => None,
     };
-    match first {
-        None => return,
-        Some(TLS_HANDSHAKE) => {
-            tracing::debug!(%peer, "refused TLS on a plain port");
-            return refuse_tls(stream).await;
+    match (first, tls) {
+        (None, _) => {}
+        (Some(TLS_HANDSHAKE), Some(tls)) => {
+            let handshake = TlsAcceptor::from(tls.config()).accept(stream);
+            match timeout(limits.head, handshake).await {
+                Ok(Ok(stream)) => serve_http(stream, peer, service, limits, drain).await,
+                Ok(Err(error)) if tls::is_worth_logging(&error) => {
+                    tracing::info!(%peer, %error, "refused a TLS handshake");
+                }
+                Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake ended"),
+                Err(_) => tracing::debug!(%peer, "TLS handshake took too long"),
+            }
         }
-        Some(_) => {}
+        (Some(TLS_HANDSHAKE), None) => {
+            tracing::debug!(%peer, "refused TLS on a plain port");
+            refuse_tls(stream).await;
+        }
+        (Some(_), Some(_)) => {
+            tracing::debug!(%peer, "refused plain HTTP on a TLS port");
+            refuse_plain(stream).await;
+        }
+        (Some(_), None) => serve_http(stream, peer, service, limits, drain).await,
     }
+}
+
+async fn serve_http<T, S, B>(stream: T, peer: SocketAddr, service: S, limits: Limits, drain: Drain)
+where
+    T: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
     let activity = Arc::new(Activity::default());
     let stream = Stream::new(stream, Arc::clone(&activity), limits.head, limits.stall);
     let mut builder = http1::Builder::new();
@@ -265,6 +309,18 @@ async fn refuse_tls(mut stream: TcpStream) {
     let _ = timeout(REFUSE_TLS_WITHIN, refused).await;
 }
 
+/// Says that there is only TLS here, as Go's servers do. What the client sent is read first, see [`refuse_tls`].
+async fn refuse_plain(mut stream: TcpStream) {
+    let refused = async {
+        let mut head = [0; 4096];
+        let _ = stream.read(&mut head).await?;
+        stream.write_all(ONLY_TLS_HERE).await?;
+        stream.shutdown().await
+    };
+    // Whatever it came to, the connection ends here.
+    let _ = timeout(REFUSE_TLS_WITHIN, refused).await;
+}
+
 /// Request line and headers together. Room for the thousand ranges of a partial pull, so that it gets an answer.
 const HEAD_BYTES_MAX: usize = 32 * 1024;
 
@@ -277,3 +333,5 @@ const TLS_HANDSHAKE: u8 = 0x16;
 const REFUSE_TLS_WITHIN: Duration = Duration::from_millis(50);
 
 const PLAIN_HTTP_HERE: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\ncontent-length: 33\r\nconnection: close\r\n\r\nTLS was sent to a plain HTTP port";
+
+const ONLY_TLS_HERE: &[u8] = b"HTTP/1.0 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";

@@ -9,7 +9,7 @@ use longshore_reference::Named;
 use longshore_store::Policy;
 use moka::sync::Cache;
 
-use crate::config::{self, RateLimitStatus};
+use crate::config::{self, Config, InsecureHosts, RateLimitStatus};
 use crate::error::Error;
 use crate::metrics::Metrics;
 use crate::names::UpstreamId;
@@ -23,7 +23,10 @@ use make::{policy, puller};
 const WILDCARD_HOSTS_MAX: u64 = 256;
 
 /// Every upstream that may be dialled, by its id.
-pub(crate) struct Upstreams(Vec<Upstream>);
+pub(crate) struct Upstreams {
+    all: Vec<Upstream>,
+    insecure: InsecureHosts,
+}
 
 /// An upstream of the configuration: one registry, or all hosts of a domain. Cheap to clone.
 #[derive(Clone)]
@@ -35,7 +38,8 @@ struct Entry {
     policy: Arc<Policy>,
     insecure: Insecure,
     metrics: Arc<Metrics>,
-    known: Known,
+    /// Shared with the snapshots of the configuration that have the same clients.
+    known: Arc<Known>,
 }
 
 enum Known {
@@ -46,60 +50,80 @@ enum Known {
 }
 
 impl Upstreams {
+    /// The upstreams of a configuration. Those of `before` whose clients would be made alike keep their clients.
     pub(crate) fn new(
-        configured: Vec<config::Upstream>,
-        ids: impl Iterator<Item = UpstreamId>,
-        insecure: &config::InsecureHosts,
+        config: &Config,
         metrics: &Arc<Metrics>,
+        before: Option<&Self>,
     ) -> Result<Self, Error> {
-        let insecure = Insecure::parse(insecure.iter()).map_err(|source| Error::Upstream {
+        let insecure = Insecure::parse(config.insecure.iter());
+        let insecure = insecure.map_err(|source| Error::Upstream {
             name: "insecure".to_owned(),
             source,
         })?;
-        let entry = |(configured, id): (config::Upstream, UpstreamId)| {
-            let policy = Arc::new(policy(&configured.policy));
-            let metrics = Arc::clone(metrics);
-            let known = if configured.endpoints.is_empty() {
-                Known::Hosts(Cache::new(WILDCARD_HOSTS_MAX))
-            } else {
-                Known::One(OnceLock::new())
+        let before = before.filter(|before| before.insecure == config.insecure);
+        let entry = |(configured, id): (&config::Upstream, UpstreamId)| {
+            let alike = |other: &&Upstream| other.0.configured.has_client_of(configured);
+            let known = match before.and_then(|before| before.iter().find(alike)) {
+                Some(other) => Arc::clone(&other.0.known),
+                None => Arc::new(known(configured, id, &insecure, metrics)?),
             };
-            // Reading the system's certificates takes time: only what may be configured wrongly is made at the start.
-            if let Known::One(one) = &known
-                && (configured.credentials.is_some() || configured.ca.is_some())
-            {
-                let made = puller(&configured, &configured.name, id, &insecure, &metrics)?;
-                one.get_or_init(|| made);
-            }
             Ok(Upstream(Arc::new(Entry {
                 id,
-                configured,
-                policy,
+                configured: configured.clone(),
+                policy: Arc::new(policy(&configured.policy)),
                 insecure: insecure.clone(),
-                metrics,
+                metrics: Arc::clone(metrics),
                 known,
             })))
         };
-        configured
-            .into_iter()
-            .zip(ids)
-            .map(entry)
-            .collect::<Result<_, _>>()
-            .map(Self)
+        let all = config.upstreams.iter().zip(config.names().ids());
+        Ok(Self {
+            all: all.map(entry).collect::<Result<_, Error>>()?,
+            insecure: config.insecure.clone(),
+        })
     }
 
     /// The upstream that a route leads to.
     pub(crate) fn of(&self, id: UpstreamId) -> Result<&Upstream, Error> {
-        let upstream = self.0.get(id.index());
+        let upstream = self.all.get(id.index());
         upstream
             .filter(|upstream| upstream.0.id == id)
             .ok_or(Error::Refused(crate::route::Refusal::Upstream))
     }
 
+    /// The address of the clients of an upstream, which tells whether they are the same ones.
+    #[cfg(test)]
+    pub(crate) fn client_of(&self, name: &str) -> Option<usize> {
+        let found = self
+            .iter()
+            .find(|upstream| upstream.0.configured.name == name);
+        found.map(|upstream| Arc::as_ptr(&upstream.0.known).addr())
+    }
+
     /// All of them, in the order of their ids.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Upstream> {
-        self.0.iter()
+        self.all.iter()
     }
+}
+
+/// The clients of an upstream. Reading the system's certificates takes time: only what may be configured wrongly is made
+/// at once.
+fn known(
+    configured: &config::Upstream,
+    id: UpstreamId,
+    insecure: &Insecure,
+    metrics: &Arc<Metrics>,
+) -> Result<Known, Error> {
+    if configured.endpoints.is_empty() {
+        return Ok(Known::Hosts(Cache::new(WILDCARD_HOSTS_MAX)));
+    }
+    let one = OnceLock::new();
+    if configured.credentials.is_some() || configured.ca.is_some() {
+        let made = puller(configured, &configured.name, id, insecure, metrics)?;
+        one.get_or_init(|| made);
+    }
+    Ok(Known::One(one))
 }
 
 impl Upstream {
@@ -120,7 +144,7 @@ impl Upstream {
 
     /// The client of a repository's registry, made when it is first needed.
     pub(crate) async fn puller(&self, named: &Named) -> Result<Puller, Error> {
-        let ready = match &self.0.known {
+        let ready = match &*self.0.known {
             Known::One(one) => one.get().cloned(),
             Known::Hosts(hosts) => hosts.get(named.domain()),
         };
@@ -147,7 +171,7 @@ impl Upstream {
             ..
         } = &*self.0;
         let made = puller(configured, domain, *id, insecure, metrics)?;
-        Ok(match known {
+        Ok(match &**known {
             Known::One(one) => one.get_or_init(|| made).clone(),
             Known::Hosts(hosts) => hosts.get_with(domain.into(), || made),
         })

@@ -75,6 +75,7 @@ mod reference;
 mod serde;
 mod short;
 mod tag;
+mod wildcard;
 
 pub use algorithm::Algorithm;
 pub use any::{AnyReference, sort};
@@ -88,6 +89,7 @@ pub use raw::Raw;
 pub use reference::{Canonical, Reference, Tagged};
 pub use short::{NameInput, ShortName};
 pub use tag::Tag;
+pub use wildcard::matches;
 
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

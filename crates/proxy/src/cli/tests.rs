@@ -89,7 +89,7 @@ fn mistakes_are_explained() {
 /// Calls the command line as `main` does; `None` is for a proxy that was never started.
 fn run_with(arguments: &[&str], result: Result<(), io::Error>) -> (ExitCode, Option<Config>) {
     let mut served = None;
-    let code = run(parse(arguments).unwrap(), |config| {
+    let code = run(parse(arguments).unwrap(), |config, _| {
         served = Some(config);
         result
     });

@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::output::fail;
 use crate::config::{Config, Endpoint, Overrides, StoreUrl, UpstreamName};
+use crate::live::Source;
 
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
@@ -31,7 +32,7 @@ pub(crate) struct Serve {
 impl Serve {
     pub(crate) fn run<S, E>(self, serve: S) -> ExitCode
     where
-        S: FnOnce(Config) -> Result<(), E>,
+        S: FnOnce(Config, Source) -> Result<(), E>,
         E: StdError + 'static,
     {
         let Self {
@@ -45,14 +46,18 @@ impl Serve {
             store,
             upstreams,
         };
-        let config = match Config::load(config.as_deref(), &overrides) {
+        let source = Source {
+            file: config,
+            overrides,
+        };
+        let config = match source.load() {
             Ok(config) => config,
             Err(error) => return fail(&error),
         };
         if let Err(error) = crate::log::start() {
             return fail(&error);
         }
-        match serve(config) {
+        match serve(config, source) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error),
         }

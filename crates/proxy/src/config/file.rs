@@ -22,6 +22,8 @@ pub(super) struct File {
     pub(super) connections_max: Option<NonZeroUsize>,
     pub(super) insecure: InsecureHosts,
     pub(super) admin: Admin,
+    pub(super) tls: Option<Tls>,
+    pub(super) clients: Option<Clients>,
     pub(super) store: Store,
     pub(super) defaults: Policy,
     #[serde(deserialize_with = "upstreams")]
@@ -32,6 +34,32 @@ pub(super) struct File {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Admin {
     pub(super) listen: Option<Listen>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Clients {
+    pub(super) htpasswd: Folder,
+    pub(super) realm: Option<Realm>,
+    #[serde(default)]
+    pub(super) anonymous: Patterns,
+    #[serde(default)]
+    pub(super) rules: Vec<Rule>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rule {
+    pub(super) users: Vec<String>,
+    pub(super) repositories: Patterns,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    pub(super) cert: Folder,
+    pub(super) key: Folder,
+    pub(super) client_ca: Option<Folder>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -128,6 +156,47 @@ impl TryFrom<PathBuf> for Folder {
             return Ok(Self(path));
         }
         Err(super::ValueError::new("a path is absolute"))
+    }
+}
+
+/// What stands between the quotes of a challenge.
+#[derive(Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Realm(pub(super) String);
+
+impl TryFrom<String> for Realm {
+    type Error = super::ValueError;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+        if text.len() <= 200 && text.bytes().all(plain) {
+            return Ok(Self(text));
+        }
+        Err(super::ValueError::new(
+            "at most 200 characters of ASCII, no quotes and no backslash",
+        ))
+    }
+}
+
+/// Repositories with their registries, where `*` stands for any characters.
+#[derive(Debug, Default, Deserialize)]
+#[serde(try_from = "Vec<String>")]
+pub(super) struct Patterns(pub(super) Vec<String>);
+
+impl TryFrom<Vec<String>> for Patterns {
+    type Error = super::ValueError;
+
+    fn try_from(patterns: Vec<String>) -> Result<Self, Self::Error> {
+        let names_a_registry = |pattern: &String| {
+            let registry = pattern.split('/').next().unwrap_or_default();
+            registry.contains(['*', '.', ':']) || registry == "localhost"
+        };
+        if patterns.iter().all(names_a_registry) {
+            return Ok(Self(patterns));
+        }
+        Err(super::ValueError::new(
+            "a repository is written with its registry, like \"docker.io/library/*\"",
+        ))
     }
 }
 

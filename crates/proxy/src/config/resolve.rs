@@ -8,7 +8,9 @@ use super::{
     MIN_FREE_DEFAULT, Overrides, Policy, PrivateAddresses, SCRUB_DEFAULT, Store, StoreUrl,
     Upstream,
 };
+use crate::access::{Clients, Rule};
 use crate::names::PUBLIC;
+use crate::server::tls;
 
 pub(super) fn resolve(
     file: File,
@@ -41,6 +43,12 @@ pub(super) fn resolve(
     Ok(Config {
         listen: listen.unwrap_or(LISTEN_DEFAULT),
         admin_listen: file.admin.listen.map(|listen| listen.0),
+        tls: file.tls.map(|tls| tls::Files {
+            cert: tls.cert.0,
+            key: tls.key.0,
+            client_ca: tls.client_ca.map(|file| file.0),
+        }),
+        clients: file.clients.map(clients),
         connections_max: file
             .connections_max
             .map_or(CONNECTIONS_MAX_DEFAULT, usize::from),
@@ -48,6 +56,21 @@ pub(super) fn resolve(
         store,
         upstreams,
     })
+}
+
+fn clients(from: file::Clients) -> Clients {
+    let rule = |rule: file::Rule| Rule {
+        users: rule.users,
+        repositories: rule.repositories.0,
+    };
+    Clients {
+        htpasswd: from.htpasswd.0,
+        realm: from
+            .realm
+            .map_or_else(|| "longshore".to_owned(), |realm| realm.0),
+        anonymous: from.anonymous.0,
+        rules: from.rules.into_iter().map(rule).collect(),
+    }
 }
 
 fn policy(from: &file::Policy, defaults: Policy) -> Policy {

@@ -80,16 +80,21 @@ fn example_file_is_valid_with_its_comments_taken_away() {
     let lines: Vec<&str> = example
         .lines()
         .map(|line| match line.strip_prefix("# ") {
-            Some(rest) if is_key(rest) => {
+            Some(rest) if is_key(rest) || rest.starts_with('[') => {
                 uncommented += 1;
                 rest
             }
             _ => line,
         })
         .collect();
-    assert_eq!(uncommented, 4);
+    assert_eq!(uncommented, 13);
     let config = parse(&lines.join("\n"));
     assert_eq!(config.admin_listen.unwrap().port(), 9600);
+    let tls = config.tls.as_ref().unwrap();
+    assert_eq!(tls.cert, Path::new("/etc/longshore/tls.crt"));
+    let clients = config.clients.as_ref().unwrap();
+    assert_eq!(clients.anonymous, ["docker.io/library/*"]);
+    assert_eq!(clients.rules[0].users, ["ci-*"]);
     let capacity = Amount::Bytes(100 << 30);
     assert_eq!(config.store.capacity, Some(capacity));
     let hub = upstream(&config, "docker.io");

@@ -1,6 +1,8 @@
 //! What upstreams do, for Prometheus.
 
 use longshore_puller::Event;
+use prometheus::core::Collector;
+use prometheus::proto::LabelPair;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec};
 
 use super::cells::Cells;
@@ -110,6 +112,39 @@ impl Away {
             Event::Resumed => self.resumed.with_label_values(&[label]).inc(),
             Event::Mismatch => self.mismatch(label),
             _ => {}
+        }
+    }
+
+    /// The same families, for another number of upstreams.
+    pub(super) fn resized(&self, upstreams: usize) -> Self {
+        Self {
+            requests: self.requests.clone(),
+            bytes: self.bytes.resized(upstreams),
+            seconds: self.seconds.resized(upstreams),
+            up: self.up.clone(),
+            ratelimit: self.ratelimit.clone(),
+            rejected: self.rejected.clone(),
+            resumed: self.resumed.clone(),
+            mismatches: self.mismatches.clone(),
+        }
+    }
+
+    /// Drops the gauges of an upstream.
+    pub(super) fn forget(&self, upstream: &str) {
+        let _ = self.ratelimit.remove_label_values(&[upstream]);
+        let of = |labels: &[LabelPair], name: &str| {
+            let label = labels.iter().find(|label| label.name() == name);
+            label.map(|label| label.value().to_owned())
+        };
+        for family in self.up.collect() {
+            for metric in family.get_metric() {
+                let labels = metric.get_label();
+                if of(labels, "upstream").as_deref() == Some(upstream)
+                    && let Some(endpoint) = of(labels, "endpoint")
+                {
+                    let _ = self.up.remove_label_values(&[upstream, &endpoint]);
+                }
+            }
         }
     }
 

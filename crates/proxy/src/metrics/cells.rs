@@ -15,6 +15,14 @@ impl<T, F> Cells<T, F> {
         Self { family, cells }
     }
 
+    /// An empty table of the same family.
+    pub(super) fn resized(&self, count: usize) -> Self
+    where
+        F: Clone,
+    {
+        Self::new(self.family.clone(), count)
+    }
+
     /// Does something with a series, which `resolve` finds in the family the first time.
     pub(super) fn with(&self, cell: usize, resolve: impl FnOnce(&F) -> T, act: impl FnOnce(&T)) {
         if let Some(cell) = self.cells.get(cell) {

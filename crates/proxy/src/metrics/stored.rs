@@ -6,7 +6,7 @@ use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 use super::families::Families;
 
 /// The families about the store.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Stored {
     bytes: IntGauge,
     objects: IntGauge,

@@ -38,6 +38,7 @@ fn nothing_has_happened_yet() {
             "longshore_build_info{{version=\"{}\"}} 1",
             env!("CARGO_PKG_VERSION")
         ),
+        "longshore_config_last_reload_successful 1".to_owned(),
         "longshore_fills_in_flight 2".to_owned(),
         "longshore_store_bucket_damaged_total 0".to_owned(),
         "longshore_store_bytes 12".to_owned(),
