@@ -15,21 +15,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (Some(name), Some(folder)) = (arguments.next(), arguments.next()) else {
         return Err("usage: pull REFERENCE FOLDER".into());
     };
-    let folder = Path::new(&folder);
-    fs::create_dir_all(folder).await?;
+    pull(&name, Path::new(&folder)).await
+}
 
+/// Writes the manifest, the configuration and the layers, each under its digest.
+async fn pull(name: &str, folder: &Path) -> Result<(), Box<dyn Error>> {
     let keyring = Keyring::docker_config(None, Places::from_env());
     let registries = Registries::new().with_credentials(Credentials::Keyring(keyring));
-    let reference = Reference::parse(&name)?;
+    let reference = Reference::parse(name)?;
     let platform = Preference::only(&Platform::host());
     let image = registries.image(&reference, platform).await?;
+    fs::create_dir_all(folder).await?;
     fs::write(folder.join("manifest.json"), image.manifest.bytes()).await?;
-    for blob in image
-        .manifest
-        .config()
-        .into_iter()
-        .chain(image.manifest.layers())
-    {
+    let manifest = &image.manifest;
+    for blob in manifest.config().into_iter().chain(manifest.layers()) {
         let mut stream = registries.blob(reference.named(), blob).await?;
         let mut file = fs::File::create(folder.join(blob.digest.hex().to_string())).await?;
         io::copy(&mut stream, &mut file).await?;

@@ -7,17 +7,19 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::{
     Error, Event,
     classify::{self, Next, Role},
-    endpoint::Contact,
+    endpoint::{EndpointState, Endpoints},
     error::{Fault, Phase, Reason},
+    exchange::Exchange,
     health::{Failed, Subject},
-    http::{Failure, timed_out},
-    upstream::Inner,
+    http::Failure,
 };
 
 /// Which endpoints one call may ask, in which order, for what, and until when.
 #[derive(Debug)]
 pub(crate) struct Plan<'a> {
-    pub(crate) inner: &'a Inner,
+    pub(crate) endpoints: &'a Endpoints,
+    /// Connects, and reports.
+    pub(crate) exchange: &'a Exchange,
     /// Indexes of endpoints.
     pub(crate) order: Vec<usize>,
     pub(crate) subject: Subject,
@@ -55,7 +57,7 @@ impl Rules {
 pub(crate) async fn try_each<'a, T, F>(
     plan: Plan<'a>,
     rules: Rules,
-    call: impl Fn(usize, &'a Contact) -> F,
+    call: impl Fn(usize, &'a EndpointState) -> F,
 ) -> Result<T, Error>
 where
     F: Future<Output = Result<T, Failure>>,
@@ -63,18 +65,21 @@ where
     let mut said = Said::default();
     let mut asked = false;
     for &index in &plan.order {
-        let Some(contact) = plan.eligible(index).await else {
+        let Some(endpoint) = plan.eligible(index).await else {
             continue;
         };
-        if !contact.health.admit(&plan.subject, Instant::now()) {
-            said.skip(index, contact);
+        if !endpoint.health.admit(&plan.subject, Instant::now()) {
+            said.skip(index, endpoint);
             continue;
         }
         asked = true;
-        match plan.try_one(rules, contact, || call(index, contact)).await {
+        match plan
+            .try_one(rules, endpoint, || call(index, endpoint))
+            .await
+        {
             Ok(value) => return Ok(value),
             Err((error, next)) => {
-                said.keep(contact.role, error);
+                said.keep(endpoint.role, error);
                 if next == Next::Stop {
                     return Err(said.error(&plan));
                 }
@@ -82,16 +87,16 @@ where
         }
     }
     let skipped = said.skipped.filter(|_| !asked);
-    let Some((index, contact)) = skipped.and_then(|index| plan.last_resort(index)) else {
+    let Some((index, endpoint)) = skipped.and_then(|index| plan.last_resort(index)) else {
         return Err(said.error(&plan));
     };
     match plan
-        .try_one(Rules::ONCE, contact, || call(index, contact))
+        .try_one(Rules::ONCE, endpoint, || call(index, endpoint))
         .await
     {
         Ok(value) => Ok(value),
         Err((error, _)) => {
-            said.keep(contact.role, error);
+            said.keep(endpoint.role, error);
             Err(said.error(&plan))
         }
     }
@@ -123,18 +128,16 @@ where
 }
 
 impl<'a> Plan<'a> {
-    async fn eligible(&self, index: usize) -> Option<&'a Contact> {
-        let contact = self.inner.contacts.get(index)?;
-        contact
-            .is_eligible(&self.inner.transport)
-            .await
-            .then_some(contact)
+    async fn eligible(&self, index: usize) -> Option<&'a EndpointState> {
+        let endpoint = self.endpoints.get(index)?;
+        let is_eligible = endpoint.is_eligible(self.exchange.client()).await;
+        is_eligible.then_some(endpoint)
     }
 
     async fn try_one<T, F>(
         &self,
         rules: Rules,
-        contact: &'a Contact,
+        endpoint: &'a EndpointState,
         call: impl Fn() -> F,
     ) -> Result<T, (Error, Next)>
     where
@@ -143,16 +146,16 @@ impl<'a> Plan<'a> {
         let recorded = || async {
             // Boxed: it holds all of an exchange, and this loop moves it about.
             let call = Box::pin(call());
-            let result = self.within_deadline(contact, call).await;
+            let result = self.within_deadline(endpoint, call).await;
             match &result {
-                Ok(_) => self.answered(contact),
-                Err(failure) => self.failed(contact, failure),
+                Ok(_) => self.answered(endpoint),
+                Err(failure) => self.failed(endpoint, failure),
             }
             result
         };
-        let health = &contact.health;
+        let health = &endpoint.health;
         let may_retry = || health.may_retry(&self.subject, Instant::now());
-        let result = retry(rules, contact.role, recorded, may_retry).await;
+        let result = retry(rules, endpoint.role, recorded, may_retry).await;
         result.map_err(|(failure, next)| match self.deadline {
             Some(deadline) if deadline <= Instant::now() => (failure.error, Next::Stop),
             _ => (failure.error, next),
@@ -161,70 +164,70 @@ impl<'a> Plan<'a> {
 
     async fn within_deadline<T>(
         &self,
-        contact: &Contact,
+        endpoint: &EndpointState,
         call: impl Future<Output = Result<T, Failure>>,
     ) -> Result<T, Failure> {
         let Some(deadline) = self.deadline else {
             return call.await;
         };
         let late = |_| Failure {
-            error: timed_out(contact.host(), Phase::Headers),
+            error: Error::timed_out(endpoint.host(), Phase::Headers),
             own: true,
         };
         timeout_at(deadline, call).await.map_err(late)?
     }
 
-    fn answered(&self, contact: &Contact) {
-        contact.answered();
-        self.count_answer(contact);
+    fn answered(&self, endpoint: &EndpointState) {
+        endpoint.answered();
+        self.count_answer(endpoint);
     }
 
-    fn failed(&self, contact: &Contact, failure: &Failure) {
+    fn failed(&self, endpoint: &EndpointState, failure: &Failure) {
         let Failure { error, own } = failure;
-        let endpoint = contact.host();
-        tracing::debug!(upstream = %self.inner.name, %endpoint, %error, "try failed");
+        let (upstream, host) = (self.exchange.name(), endpoint.host());
+        tracing::debug!(upstream, endpoint = %host, %error, "try failed");
         if let Error::Misbehaved {
             fault: Fault::Digest,
             ..
         } = error
         {
-            self.inner.observe(Event::Mismatch);
+            self.exchange.observe(Event::Mismatch);
         }
         // A rate limit, which may be known without asking, says nothing of whether the endpoint is well.
         if !own || matches!(error, Error::Limited { .. }) {
             return;
         }
         if !classify::is_no_answer(error) {
-            contact.answered();
+            endpoint.answered();
         }
         match failed(error) {
-            None => self.count_answer(contact),
+            None => self.count_answer(endpoint),
             Some(what) => {
-                if contact.health.failed(&self.subject, what, Instant::now()) {
-                    tracing::warn!(upstream = %self.inner.name, %endpoint, "endpoint is down");
-                    self.report(contact, false);
+                if endpoint.health.failed(&self.subject, what, Instant::now()) {
+                    tracing::warn!(upstream, endpoint = %host, "endpoint is down");
+                    self.report(endpoint, false);
                 }
             }
         }
     }
 
-    fn count_answer(&self, contact: &Contact) {
-        if contact.health.succeeded(&self.subject) {
-            self.report(contact, true);
+    fn count_answer(&self, endpoint: &EndpointState) {
+        if endpoint.health.succeeded(&self.subject) {
+            self.report(endpoint, true);
         }
     }
 
-    fn report(&self, contact: &Contact, up: bool) {
-        let endpoint = contact.host();
-        self.inner.observe(Event::Up { endpoint, up });
+    fn report(&self, endpoint: &EndpointState, up: bool) {
+        let endpoint = endpoint.host();
+        self.exchange.observe(Event::Up { endpoint, up });
     }
 
     /// Everything was skipped: the origin is asked all the same, now and then. Whatever the order became by distrust,
     /// the last one configured is the origin.
-    fn last_resort(&self, index: usize) -> Option<(usize, &'a Contact)> {
-        let contact = self.inner.contacts.get(index)?;
-        let admitted = contact.health.admit_last(&self.subject, Instant::now());
-        admitted.then_some((index, contact))
+    fn last_resort(&self, index: usize) -> Option<(usize, &'a EndpointState)> {
+        let endpoint = self.endpoints.get(index)?;
+        let admitted = endpoint.health.admit_last(&self.subject, Instant::now());
+        admitted.then_some((index, endpoint))
     }
 }
 
@@ -247,14 +250,14 @@ impl Said {
         }
     }
 
-    fn skip(&mut self, index: usize, contact: &Contact) {
+    fn skip(&mut self, index: usize, endpoint: &EndpointState) {
         self.skipped = self.skipped.max(Some(index));
         let error = Error::Unreachable {
-            endpoint: Arc::clone(contact.host()),
+            endpoint: Arc::clone(endpoint.host()),
             reason: Reason::CircuitOpen,
             source: None,
         };
-        self.keep(contact.role, error);
+        self.keep(endpoint.role, error);
     }
 
     fn error(self, plan: &Plan<'_>) -> Error {
@@ -307,16 +310,21 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Config, Endpoint, Upstream, limit::RateClass};
+    use crate::{Config, Endpoint, limit::RateClass};
+
+    type Upstream = (Endpoints, Exchange);
 
     fn upstream() -> Upstream {
-        let endpoint = Endpoint::parse("https://registry.test").unwrap();
-        Upstream::new(Config::new("registry.test", vec![endpoint])).unwrap()
+        let origin = Endpoint::parse("https://registry.test").unwrap();
+        let config = Config::new("registry.test", vec![origin.clone()]);
+        let endpoints = Endpoints::new(&config, &origin);
+        (endpoints, Exchange::new(&config).unwrap())
     }
 
     fn plan<'a>(upstream: &'a Upstream, object: &str, deadline: Option<Instant>) -> Plan<'a> {
         Plan {
-            inner: &upstream.inner,
+            endpoints: &upstream.0,
+            exchange: &upstream.1,
             order: vec![0],
             subject: Subject {
                 class: RateClass::Tags,

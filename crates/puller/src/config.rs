@@ -12,7 +12,8 @@ use rustls::crypto::CryptoProvider;
 use url::Url;
 
 use crate::{
-    ClientCertificate, Connect, Credentials, Error, Insecure, PrivateAddresses, Resolve, lookup,
+    Connect, Credentials, Error, Insecure, PrivateAddresses, Resolve,
+    http::certificates::Client as ClientCertificate, lookup,
 };
 
 /// One registry as configured.
@@ -82,7 +83,7 @@ pub fn certs_dirs(home: Option<&Path>) -> Vec<PathBuf> {
 pub struct Endpoint {
     url: Url,
     /// Given without a scheme.
-    bare: bool,
+    schemeless: bool,
     credentials: Option<Credentials>,
 }
 
@@ -95,6 +96,7 @@ pub enum Api {
     /// v2 only.
     V2,
     /// v1 only, mirrors too.
+    #[cfg(feature = "v1")]
     V1,
 }
 
@@ -244,7 +246,7 @@ impl Endpoint {
         url.set_path(&path);
         Ok(Self {
             url,
-            bare: false,
+            schemeless: false,
             credentials: None,
         })
     }
@@ -260,7 +262,7 @@ impl Endpoint {
         let mut url = lookup::host(lookup::canonical(host)).ok_or_else(bad)?;
         url.set_path("/v2/");
         Ok(Self {
-            bare: !lookup::is_docker(&url),
+            schemeless: !lookup::is_docker(&url),
             url,
             credentials: None,
         })
@@ -279,8 +281,8 @@ impl Endpoint {
     }
 
     /// Whether it was given without a scheme.
-    pub(crate) fn is_bare(&self) -> bool {
-        self.bare
+    pub(crate) fn is_schemeless(&self) -> bool {
+        self.schemeless
     }
 
     pub(crate) fn credentials(&self) -> Option<&Credentials> {
@@ -345,7 +347,7 @@ mod tests {
         ] {
             assert_eq!(Endpoint::parse(given).unwrap().url().as_str(), base);
         }
-        for (given, base, bare) in [
+        for (given, base, schemeless) in [
             ("r.example", "https://r.example/v2/", true),
             ("R.example:5000", "https://r.example:5000/v2/", true),
             ("[::1]:5000", "https://[::1]:5000/v2/", true),
@@ -353,7 +355,10 @@ mod tests {
             ("index.docker.io", "https://registry-1.docker.io/v2/", false),
         ] {
             let endpoint = Endpoint::of_host(given).unwrap();
-            assert_eq!((endpoint.url().as_str(), endpoint.bare), (base, bare));
+            assert_eq!(
+                (endpoint.url().as_str(), endpoint.schemeless),
+                (base, schemeless)
+            );
         }
         for bad in [
             "",

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use http::StatusCode;
 
 use crate::{
-    Error, Event, Upstream,
+    Error, Event,
     attempt::pause,
     error::{Fault, Reason},
     http::{self as transport, Failure, Response},
+    request::Requests,
     wire::{fields, range::ContentRange},
 };
 
@@ -18,7 +19,7 @@ use crate::{
 /// A connection that is cut, stalls, or ends short is resumed by a range request, at the same endpoint first, then at
 /// the next. Dropping it ends the transfer.
 pub struct Download {
-    upstream: Upstream,
+    requests: Arc<Requests>,
     parts: Box<dyn Parts>,
     /// What is left to come.
     span: Span,
@@ -198,7 +199,7 @@ impl Span {
 impl Download {
     /// Opens the bytes of `span`; returns once the headers are there and right.
     pub(crate) async fn open(
-        upstream: &Upstream,
+        requests: &Arc<Requests>,
         parts: Box<dyn Parts>,
         span: Span,
     ) -> Result<Self, Error> {
@@ -208,7 +209,7 @@ impl Download {
         }
         let is_empty = end.is_some_and(|end| at >= end);
         let mut download = Self {
-            upstream: upstream.without_deadline(),
+            requests: Arc::clone(requests),
             parts,
             span,
             ranges: Ranges::Unknown,
@@ -216,7 +217,7 @@ impl Download {
             done: is_empty || size.is_some_and(|size| at == size && size > 0),
             resumes: 0,
             resumed_at: at,
-            endpoint: upstream.name().into(),
+            endpoint: requests.exchange.name().into(),
             lost: None,
             wrong: None,
         };
@@ -295,7 +296,7 @@ impl Download {
                 self.finish()?;
                 continue;
             }
-            let idle = self.upstream.inner.transport.timeouts.idle;
+            let idle = self.requests.exchange.timeouts().idle;
             let read = transport::chunk(&mut body.response, &body.host, idle).await;
             if let Some(bytes) = self.take(read, complete)? {
                 return Ok(Some(bytes));
@@ -314,8 +315,8 @@ impl Download {
         };
         match read {
             Ok(Some(mut bytes)) => {
-                let inner = &self.upstream.inner;
-                inner.observe(Event::Bytes(bytes.len() as u64));
+                let exchange = &self.requests.exchange;
+                exchange.observe(Event::Bytes(bytes.len() as u64));
                 let skipped = body.skip.min(bytes.len() as u64);
                 body.skip -= skipped;
                 let bytes = bytes.split_off(skipped as usize);
@@ -340,7 +341,7 @@ impl Download {
                 Ok(None)
             }
             Err(error) => {
-                let name = self.upstream.name();
+                let name = self.requests.exchange.name();
                 tracing::debug!(upstream = %name, endpoint = %body.host, %error, "blob cut");
                 self.lost = Some(error);
                 self.body = None;
@@ -401,7 +402,7 @@ impl Download {
         }
         match self.connect().await {
             Ok(()) => {
-                self.upstream.inner.observe(Event::Resumed);
+                self.requests.exchange.observe(Event::Resumed);
                 Ok(())
             }
             // The next resume may find it back.

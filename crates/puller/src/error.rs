@@ -221,6 +221,13 @@ impl Error {
         }
     }
 
+    pub(crate) fn timed_out(endpoint: &Arc<str>, phase: Phase) -> Self {
+        Self::TimedOut {
+            endpoint: Arc::clone(endpoint),
+            phase,
+        }
+    }
+
     pub(crate) fn config(key: &'static str, problem: &'static str) -> Self {
         Self::Config {
             key,

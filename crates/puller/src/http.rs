@@ -10,33 +10,16 @@ pub(crate) mod connector;
 pub(crate) mod cookies;
 mod dial;
 mod io;
+mod origin;
 mod pool;
 mod redirect;
 pub(crate) mod resolver;
 mod tls;
 
-use std::sync::Arc;
-
-use url::Url;
-
 pub(crate) use self::{
     body::{Response, body, chunk, drain},
     client::Client,
     dial::Access,
-    redirect::{Failure, Followed, Origin, Request, Trust},
+    origin::{Origin, Trust, same_origin},
+    redirect::{Failure, Followed, Request},
 };
-use crate::{Error, error::Phase};
-
-/// Scheme, host and port are the same.
-pub(crate) fn same_origin(a: &Url, b: &Url) -> bool {
-    a.scheme() == b.scheme()
-        && a.host() == b.host()
-        && a.port_or_known_default() == b.port_or_known_default()
-}
-
-pub(crate) fn timed_out(host: &Arc<str>, phase: Phase) -> Error {
-    Error::TimedOut {
-        endpoint: Arc::clone(host),
-        phase,
-    }
-}

@@ -34,11 +34,12 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod answers;
+mod ask;
 mod attempt;
 mod auth;
-mod blob;
+mod calls;
 mod classify;
-mod client;
 mod coding;
 mod config;
 #[cfg(feature = "convert")]
@@ -46,18 +47,22 @@ pub mod convert;
 mod download;
 mod endpoint;
 mod error;
+mod exchange;
 mod fallback;
 mod health;
 mod http;
 mod limit;
-mod list;
 mod lookup;
-mod manifest;
+mod refused;
+mod registry;
+mod remembered;
 mod request;
-mod stream;
+mod single_flight;
 mod sync;
 mod upstream;
+#[cfg(feature = "v1")]
 mod v1;
+mod v2;
 mod wire;
 
 // What other programs do around a pull.
@@ -81,11 +86,11 @@ pub mod registries;
 #[cfg(feature = "libpod")]
 pub mod short_names;
 
+pub use answers::{Fetched, Head, LIST_BYTES_MAX, ListPage, MANIFEST_BYTES_MAX};
 pub use auth::{
     credentials::{Credentials, Keychain, Lookup, Secret},
     keyring::{Keyring, Places},
 };
-pub use client::{Document, Pulled, Registries, Resolved};
 pub use config::{Api, Config, Endpoint, Event, Kind, Observer, Timeouts, certs_dirs};
 pub use download::{Download, Ranges};
 pub use error::{Error, Fault, Phase, Reason, Source};
@@ -95,8 +100,9 @@ pub use http::{
     connector::{Connect, Connecting, Stream},
     resolver::{Resolve, Resolving},
 };
-pub use list::{LIST_BYTES_MAX, ListPage};
 pub use lookup::Insecure;
-pub use manifest::{Fetched, Head, MANIFEST_BYTES_MAX};
-pub use stream::Blob;
+pub use registry::{
+    blob::Blob,
+    client::{Document, Pulled, Registries, Resolved},
+};
 pub use upstream::Upstream;

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Mutex, time::Duration};
 use longshore_reference::Digest;
 use tokio::time::Instant;
 
-use crate::sync::lock;
+use crate::{Kind, sync::lock};
 
 /// Which rate limit a request counts against: a limit of one kind of request says nothing of the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -19,6 +19,19 @@ pub(crate) enum RateClass {
     Referrers,
     /// A session with the index of a v1 registry.
     Index,
+}
+
+impl RateClass {
+    /// Of GETs.
+    pub(crate) fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Manifest => Self::Manifest,
+            Kind::Blob => Self::Blob,
+            Kind::Tags => Self::Tags,
+            Kind::Referrers => Self::Referrers,
+            Kind::Token | Kind::Ping => Self::Index,
+        }
+    }
 }
 
 /// Whose requests of which class.

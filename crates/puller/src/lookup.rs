@@ -33,16 +33,16 @@ pub struct Insecure {
 }
 
 /// The URLs of the endpoint whose v2 URL is `url`, in the order in which they are asked: TLS before plain, v2 before
-/// v1. `bare` is for a host that was given without a scheme: then there are plain ones, to be asked only if the host is
+/// v1. `schemeless` is for a host that was given without a scheme: then there are plain ones, to be asked only if the host is
 /// insecure. Below a prefix that itself contains `v2` there is no v1.
-pub(crate) fn urls(url: &Url, bare: bool) -> Vec<(Url, Version)> {
+pub(crate) fn urls(url: &Url, schemeless: bool) -> Vec<(Url, Version)> {
     let mut found = Vec::new();
     for version in [Version::V2, Version::V1] {
         let Some(url) = versioned(url, version) else {
             continue;
         };
         let mut plain = url.clone();
-        let has_plain = bare && plain.set_scheme("http").is_ok();
+        let has_plain = schemeless && plain.set_scheme("http").is_ok();
         found.push((url, version));
         if has_plain {
             found.push((plain, version));
@@ -65,7 +65,7 @@ fn versioned(url: &Url, version: Version) -> Option<Url> {
     Some(url)
 }
 
-/// The host of the v2 registry for a bare `host[:port]`; Docker's own names stand for another.
+/// The host of the v2 registry for a `host[:port]` without a scheme; Docker's own names stand for another.
 pub(crate) fn canonical(host: &str) -> &str {
     match host {
         "docker.io" | DOCKER_V1 => DOCKER_V2,

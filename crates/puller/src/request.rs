@@ -1,164 +1,144 @@
-//! One exchange with one endpoint: challenges, tokens, and what a refusal means.
+//! Requests of protocol v2: challenges, tokens, rate limits, and what a refusal means.
 
-use std::{
-    sync::Arc,
-    time::{Instant as Wall, SystemTime},
-};
+use std::{sync::Arc, time::SystemTime};
 
-use http::{
-    HeaderMap, HeaderValue, Method, StatusCode,
-    header::{ACCEPT, ACCEPT_ENCODING, RANGE},
-};
-use tokio::time::{Instant, timeout};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header::ACCEPT_ENCODING};
+use tokio::time::Instant;
 
 use crate::{
-    Error, Event, Kind,
+    Config, Error, Event, Kind,
+    ask::Ask,
     auth::{
+        authorizer::{Authorizer, Note, RefusedRequest, Step, TokenRequest, pull_scope},
         challenge::Challenge,
-        session::{Sent, Session, pull_scope},
+        login::{Login, LookupKey},
+        token::Grant,
+        token_endpoint::Authority,
     },
-    classify::{self, Meaning, Reply, Role},
-    endpoint::Contact,
+    classify::{self, Meaning, Role},
+    endpoint::EndpointState,
     error::{Fault, Reason},
-    health::Subject,
-    http::{Failure, Followed, Request, Response},
-    limit::{LimitKey, RateClass},
-    lookup::Version,
-    upstream::Inner,
-    wire::{fields::is_html, retry_after},
+    exchange::Exchange,
+    http::{self as transport, Failure, Followed, Request, Response},
+    limit::LimitKey,
+    refused::{Refused, admit, check},
+    wire::retry_after,
 };
 
-/// What to ask for.
-#[derive(Debug, Clone)]
-pub(crate) struct Ask<'a> {
-    pub(crate) kind: Kind,
-    pub(crate) method: Method,
-    /// The repository, as the reference has it.
-    pub(crate) repository: &'a str,
-    /// What follows the repository in the path, with its slash.
-    pub(crate) object: String,
-    pub(crate) query: Option<&'a str>,
-    /// The value of `Range`.
-    pub(crate) range: Option<String>,
+/// One call to one endpoint, with all its exchanges.
+struct Call<'a> {
+    requests: &'a Requests,
+    endpoint: &'a EndpointState,
+    ask: &'a Ask<'a>,
+    /// As the endpoint calls it.
+    repository: &'a str,
+    authorizer: Authorizer<'a>,
+    /// The token that was sent last.
+    grant: Option<Grant>,
+    /// The last refusal: whose limit it counts for, and when it was asked.
+    refused: Option<((LimitKey, Instant), Refused)>,
+    rounds: u32,
 }
 
-/// An answer other than success, read.
-pub(crate) struct Refused {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
-    pub(crate) reply: Reply,
-    pub(crate) own: bool,
+/// Sends the requests of one upstream, authorized.
+#[derive(Debug)]
+pub(crate) struct Requests {
+    pub(crate) exchange: Exchange,
+    pub(crate) authority: Authority,
 }
 
-impl Ask<'_> {
-    pub(crate) fn class(&self) -> RateClass {
-        match (self.kind, &self.method) {
-            (Kind::Manifest, &Method::HEAD) => RateClass::Check,
-            (Kind::Manifest, _) => RateClass::Manifest,
-            (Kind::Blob, _) => RateClass::Blob,
-            (Kind::Tags, _) => RateClass::Tags,
-            (Kind::Referrers, _) => RateClass::Referrers,
-            (Kind::Token | Kind::Ping, _) => RateClass::Index,
-        }
-    }
-
-    pub(crate) fn subject(&self) -> Subject {
-        Subject {
-            class: self.class(),
-            repository: self.repository.into(),
-            object: self.object.as_str().into(),
-        }
-    }
-
-    fn request(&self, contact: &Contact, authorization: Option<HeaderValue>) -> Request<'static> {
-        let mut url = contact.url().clone();
-        url.set_path(&format!(
-            "{}{}{}",
-            contact.url().path(),
-            self.repository,
-            self.object
-        ));
-        url.set_query(self.query.filter(|query| !query.is_empty()));
-        let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static(accept(self.kind)));
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if let Some(range) = self
-            .range
-            .as_ref()
-            .and_then(|range| HeaderValue::try_from(range).ok())
-        {
-            headers.insert(RANGE, range);
-        }
-        Request {
-            authorization,
-            within: Some(Version::V2.segment()),
-            ..Request::new(self.method.clone(), url, headers)
-        }
-    }
-
-    fn is_answer(&self, status: StatusCode) -> bool {
-        match status {
-            StatusCode::OK => true,
-            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => self.range.is_some(),
-            _ => false,
-        }
-    }
-}
-
-impl Inner {
-    /// Asks one endpoint, with all the exchanges that need be. The answer is a 200 (with a range also 206 or 416) that
-    /// is no web page.
-    pub(crate) async fn ask(&self, contact: &Contact, ask: &Ask<'_>) -> Result<Response, Failure> {
-        let mut session = Session::new(self, contact, ask).await;
-        if session.unreadable.is_some() {
-            self.observe(Event::CredentialsRejected);
-        }
-        for _ in 0..ROUNDS_MAX {
-            let limit = (ask.class(), session.credential());
-            admit(contact, limit, Instant::now())?;
-            let sent = self.introduce(contact, &mut session).await?;
-            let asked = Instant::now();
-            let Followed { response, url } = self.send(contact, ask, &sent).await?;
-            let own = contact.is_own(&url);
-            let limit = (ask.class(), session.credential());
-            let is_answer = ask.is_answer(response.status());
-            // Whoever is behind a redirect says nothing of the endpoint; the redirect was its own answer.
-            if !own || is_answer || response.status() == StatusCode::NOT_FOUND {
-                contact.limits.answered(limit, Instant::now());
-            }
-            if is_answer {
-                if own && says_v2(response.headers()) {
-                    contact.confirm_v2();
-                }
-                return self
-                    .check(contact, response)
-                    .map_err(|error| Failure { error, own });
-            }
-            let refused = self.refused(response, own).await;
-            if own && confirms_v2(ask, &refused) {
-                contact.confirm_v2();
-            }
-            if self.again(contact, &mut session, &sent, &refused).await? {
-                continue;
-            }
-            return Err(self.failure(contact, (limit, asked), &session, refused));
-        }
-        Err(Failure {
-            error: self.denied(contact, &session, None, true),
-            own: true,
+impl Requests {
+    pub(crate) fn new(config: &Config) -> Result<Self, Error> {
+        Ok(Self {
+            exchange: Exchange::new(config)?,
+            authority: Authority::new(config),
         })
     }
 
-    /// One request with its redirects, observed. A registry behind a redirect may want an anonymous token of its own.
+    /// Asks one endpoint, with all the exchanges that need be. The answer is a 200 (with a range also 206 or 416) that
+    /// is no web page.
+    pub(crate) async fn ask(
+        &self,
+        endpoint: &EndpointState,
+        ask: &Ask<'_>,
+    ) -> Result<Response, Failure> {
+        let repository = endpoint.repository(ask.repository);
+        let (authorizer, mut step) = Authorizer::new(
+            endpoint.url(),
+            &self.authority.realms,
+            &repository,
+            endpoint.challenge(),
+        );
+        let mut call = Call {
+            requests: self,
+            endpoint,
+            ask,
+            repository: &repository,
+            authorizer,
+            grant: None,
+            refused: None,
+            rounds: 0,
+        };
+        loop {
+            step = match step {
+                Step::LookUp { stale } => call.look_up(stale).await,
+                Step::FetchToken(wanted) => call.fetch_token(wanted).await?,
+                Step::Ping => call.authorizer.on_ping(self.ping(endpoint).await?),
+                Step::Send(header) => match call.send(header).await? {
+                    Ok(response) => return Ok(response),
+                    Err(step) => step,
+                },
+                Step::GiveUp => return Err(call.refusal()),
+                Step::Denied => return Err(call.denied(false)),
+                Step::Failed(error) => return Err(Failure { error, own: false }),
+            };
+            for note in call.authorizer.notes() {
+                self.remember(endpoint, note, call.grant.as_ref());
+            }
+        }
+    }
+
+    /// Sends the request once. An inner error is a refusal.
+    async fn answer(
+        &self,
+        endpoint: &EndpointState,
+        ask: &Ask<'_>,
+        limit: LimitKey,
+        authorization: Option<HeaderValue>,
+    ) -> Result<Result<Response, Refused>, Failure> {
+        let Followed { response, url } = self.send(endpoint, ask, authorization).await?;
+        let own = endpoint.is_own(&url);
+        let is_answer = ask.is_answer(response.status());
+        // Whoever is behind a redirect says nothing of the endpoint; the redirect was its own answer.
+        if !own || is_answer || response.status() == StatusCode::NOT_FOUND {
+            endpoint.limits.answered(limit, Instant::now());
+        }
+        if is_answer {
+            if own && says_v2(response.headers()) {
+                endpoint.confirm_v2();
+            }
+            let checked = check(endpoint.host(), response);
+            return checked.map(Ok).map_err(|error| Failure { error, own });
+        }
+        let refused = Refused::read(response, own, &self.exchange).await;
+        if own && confirms_v2(ask, &refused) {
+            endpoint.confirm_v2();
+        }
+        Ok(Err(refused))
+    }
+
+    /// One request with its redirects. A registry behind a redirect may want an anonymous token of its own.
     async fn send(
         &self,
-        contact: &Contact,
+        endpoint: &EndpointState,
         ask: &Ask<'_>,
-        sent: &Sent,
+        authorization: Option<HeaderValue>,
     ) -> Result<Followed, Failure> {
-        let request = ask.request(contact, sent.header().cloned());
-        let followed = self.exchange(contact, ask.kind, request.clone()).await?;
-        if contact.is_own(&followed.url) || followed.response.status() != StatusCode::UNAUTHORIZED {
+        let (exchange, origin) = (&self.exchange, endpoint.origin());
+        let request = ask.request(endpoint, authorization);
+        let mut followed = exchange.send(origin, ask.kind, request.clone()).await?;
+        if endpoint.is_own(&followed.url) || followed.response.status() != StatusCode::UNAUTHORIZED
+        {
             return Ok(followed);
         }
         let Some(Challenge::Bearer {
@@ -169,13 +149,15 @@ impl Inner {
         else {
             return Ok(followed);
         };
-        let scope = scope.unwrap_or_else(|| pull_scope(ask.repository));
-        let mut followed = followed;
+        let wanted = TokenRequest {
+            login: None,
+            realm,
+            service,
+            scope: scope.unwrap_or_else(|| pull_scope(ask.repository)),
+        };
         for _ in 0..2 {
-            let (realm, service) = (&realm, service.clone());
-            let grant = self.token(contact, None, realm, service, scope.clone());
-            let grant = grant.await;
-            let Ok(header) = &grant.outcome.result else {
+            let grant = self.authority.token(exchange, origin, wanted.clone()).await;
+            let Ok(header) = grant.result() else {
                 return Ok(followed);
             };
             let again = Request {
@@ -183,157 +165,196 @@ impl Inner {
                 authorization: Some(header.clone()),
                 ..request.clone()
             };
-            followed = self.exchange(contact, ask.kind, again).await?;
+            followed = exchange.send(origin, ask.kind, again).await?;
             let refused = [StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
             if !refused.contains(&followed.response.status()) {
                 break;
             }
             // A token that was held may have ended early; one that was just given will not be better.
-            self.tokens.forget(&grant);
-            if !grant.cached {
+            self.authority.forget(&grant);
+            if !grant.cached() {
                 break;
             }
         }
         Ok(followed)
     }
 
-    /// [`Client::follow`](crate::http::Client::follow), observed.
-    pub(crate) async fn exchange(
-        &self,
-        contact: &Contact,
-        kind: Kind,
-        request: Request<'_>,
-    ) -> Result<Followed, Failure> {
-        let start = Wall::now();
-        // Boxed: there are many places that send a request.
-        let sent = Box::pin(self.transport.follow(contact.origin(), request));
-        let result = sent.await;
-        let code = result
-            .as_ref()
-            .ok()
-            .map(|followed| followed.response.status().as_u16());
-        let seconds = start.elapsed().as_secs_f64();
-        self.observe(Event::Request {
-            endpoint: contact.host(),
-            kind,
-            code,
-            seconds,
-        });
-        if let Some(remaining) = result
-            .as_ref()
-            .ok()
-            .and_then(|f| retry_after::remaining(f.response.headers()))
-        {
-            self.observe(Event::RateLimit { remaining });
-        }
-        result
-    }
-
-    /// Refuses what is success by its status only. A `Content-Encoding` is a label: the digest decides on the bytes.
-    pub(crate) fn check(&self, contact: &Contact, response: Response) -> Result<Response, Error> {
-        let headers = response.headers();
-        if is_html(headers) {
-            return Err(Error::misbehaved(contact.host(), Fault::Html));
-        }
-        Ok(response)
-    }
-
-    pub(crate) async fn refused(&self, response: Response, own: bool) -> Refused {
-        let (status, headers) = (response.status(), response.headers().clone());
-        let whole = read_some(response, ERROR_BYTES_MAX);
-        // What cannot be read in time says nothing.
-        let body = timeout(self.transport.timeouts.headers, whole)
-            .await
-            .unwrap_or_default();
-        Refused {
-            status,
-            headers,
-            reply: Reply::parse(&body),
-            own,
+    /// Whose credentials are looked for.
+    pub(crate) fn lookup_key<'a>(
+        &'a self,
+        endpoint: &'a EndpointState,
+        repository: &'a str,
+    ) -> LookupKey<'a> {
+        LookupKey {
+            endpoint: endpoint.host(),
+            upstream: (endpoint.role == Role::Origin).then_some(self.exchange.name()),
+            repository,
         }
     }
 
-    fn failure(
-        &self,
-        contact: &Contact,
-        (limit, asked): (LimitKey, Instant),
-        session: &Session,
-        refused: Refused,
-    ) -> Failure {
-        let Refused {
-            status,
-            headers,
-            reply,
-            own,
-        } = refused;
-        let endpoint = || Arc::clone(contact.host());
-        let error = match classify::meaning(status, &reply) {
-            // What the anonymous client does not see may be there for the credentials.
-            Meaning::NotFound { .. } if session.rejected => {
-                self.denied(contact, session, None, false)
-            }
-            Meaning::NotFound { authoritative } => Error::NotFound {
-                endpoint: endpoint(),
-                authoritative,
-            },
-            // A storage host speaks for itself, not for the registry.
-            Meaning::Denied if !own && !reply.has_code() => {
-                Error::misbehaved(contact.host(), Fault::Status(status.as_u16()))
-            }
-            Meaning::Denied => {
-                let unauthorized = reply.says_unauthorized(status);
-                self.denied(contact, session, reply.detail(), unauthorized)
-            }
-            Meaning::Limited => {
-                let retry_after = retry_after::stated_wait(&headers, SystemTime::now());
-                if own {
-                    let now = Instant::now();
-                    contact.limits.limited(limit, retry_after, asked, now);
-                }
-                Error::Limited {
-                    endpoint: endpoint(),
-                    retry_after,
+    /// The challenge of `GET /v2/`.
+    async fn ping(&self, endpoint: &EndpointState) -> Result<Option<Challenge>, Failure> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        let request = Request::new(Method::GET, endpoint.url().clone(), headers);
+        let sent = self.exchange.send(endpoint.origin(), Kind::Ping, request);
+        let response = sent.await?.response;
+        let challenge = match response.status() {
+            StatusCode::UNAUTHORIZED => Challenge::choose(response.headers()),
+            _ => None,
+        };
+        transport::drain(response, self.exchange.timeouts().headers).await;
+        Ok(challenge)
+    }
+
+    fn remember(&self, endpoint: &EndpointState, note: Note, grant: Option<&Grant>) {
+        match note {
+            Note::Challenge(challenge) => endpoint.remember_challenge(challenge),
+            Note::TokenRefused => {
+                if let Some(grant) = grant {
+                    self.authority.forget(grant);
                 }
             }
-            Meaning::Unreachable => Error::Unreachable {
-                endpoint: endpoint(),
-                reason: Reason::Status(status.as_u16()),
-                source: None,
-            },
-            Meaning::Misbehaved => {
-                Error::misbehaved(contact.host(), Fault::Status(status.as_u16()))
+            Note::Rejected(id) => {
+                if let Some(id) = id {
+                    endpoint.reject(id);
+                }
+                self.report_rejected(endpoint);
+            }
+            Note::Unreadable => self.exchange.observe(Event::CredentialsRejected),
+        }
+    }
+
+    pub(crate) fn report_rejected(&self, endpoint: &EndpointState) {
+        let (upstream, endpoint) = (self.exchange.name(), endpoint.host());
+        tracing::warn!(upstream, %endpoint, "credentials rejected, asking anonymously");
+        self.exchange.observe(Event::CredentialsRejected);
+    }
+}
+
+impl Call<'_> {
+    async fn look_up(&mut self, stale: Option<Login>) -> Step {
+        let found = match &self.endpoint.credentials {
+            None => Ok(None),
+            Some(credentials) => {
+                let key = self.requests.lookup_key(self.endpoint, self.repository);
+                credentials.login(key, stale.as_ref()).await
             }
         };
+        let login = found.as_ref().ok().and_then(Option::as_ref);
+        let is_bad = login.is_some_and(|login| self.endpoint.has_rejected(&login.id));
+        self.authorizer.on_login(found, is_bad)
+    }
+
+    async fn fetch_token(&mut self, wanted: TokenRequest) -> Result<Step, Failure> {
+        admit(self.endpoint, self.limit(), Instant::now())?;
+        let Requests {
+            exchange,
+            authority,
+        } = self.requests;
+        let grant = authority
+            .token(exchange, self.endpoint.origin(), wanted)
+            .await;
+        let step = self.authorizer.on_token(grant.result(), grant.cached());
+        self.grant = Some(grant);
+        Ok(step)
+    }
+
+    /// An inner error is what follows from a refusal.
+    async fn send(
+        &mut self,
+        header: Option<HeaderValue>,
+    ) -> Result<Result<Response, Step>, Failure> {
+        if self.rounds == ROUNDS_MAX {
+            return Err(self.denied(true));
+        }
+        self.rounds += 1;
+        let limit = self.limit();
+        admit(self.endpoint, limit, Instant::now())?;
+        let asked = Instant::now();
+        let answer = self.requests.answer(self.endpoint, self.ask, limit, header);
+        let refused = match answer.await? {
+            Ok(response) => return Ok(Ok(response)),
+            Err(refused) => refused,
+        };
+        let step = self.authorizer.on_refusal(RefusedRequest {
+            status: refused.status,
+            headers: &refused.headers,
+            says_expired: refused.reply.says_expired(),
+            own: refused.own,
+        });
+        self.refused = Some(((limit, asked), refused));
+        Ok(Err(step))
+    }
+
+    /// Which rate limit counts the request.
+    fn limit(&self) -> LimitKey {
+        (self.ask.class(), self.authorizer.credential())
+    }
+
+    /// What the last refusal means.
+    fn refusal(&mut self) -> Failure {
+        match self.refused.take() {
+            Some((limit, refused)) => failure(self.endpoint, limit, &self.authorizer, refused),
+            None => self.denied(true),
+        }
+    }
+
+    fn denied(&self, own: bool) -> Failure {
+        let error = self.authorizer.denied(self.endpoint.host(), None, true);
         Failure { error, own }
     }
 }
 
-/// Whether a refusal of HEAD is to be confirmed by GET: it had no body that could explain it, and some registries
-/// refuse HEAD as such. A mirror's word is not final, so it needs no confirmation.
-pub(crate) fn asks_for_body(failure: &Failure, role: Role) -> bool {
-    match &failure.error {
-        Error::Misbehaved {
-            fault: Fault::Status(status),
-            ..
-        } => matches!(status, 400 | 405 | 501) || (role == Role::Origin && *status < 500),
-        Error::NotFound { .. } | Error::Denied { .. } => role == Role::Origin,
-        Error::Unreachable {
-            reason: Reason::Status(501),
-            ..
-        } => true,
-        _ => false,
-    }
-}
-
-/// Whether the rate limits let a request through.
-pub(crate) fn admit(contact: &Contact, limit: LimitKey, now: Instant) -> Result<(), Failure> {
-    contact.limits.admit(limit, now).map_err(|wait| Failure {
-        error: Error::Limited {
-            endpoint: Arc::clone(contact.host()),
-            retry_after: Some(wait),
+fn failure(
+    endpoint: &EndpointState,
+    (limit, asked): (LimitKey, Instant),
+    authorizer: &Authorizer<'_>,
+    refused: Refused,
+) -> Failure {
+    let Refused {
+        status,
+        headers,
+        reply,
+        own,
+    } = refused;
+    let host = endpoint.host();
+    let error = match classify::meaning(status, &reply) {
+        // What the anonymous client does not see may be there for the credentials.
+        Meaning::NotFound { .. } if authorizer.is_rejected() => {
+            authorizer.denied(host, None, false)
+        }
+        Meaning::NotFound { authoritative } => Error::NotFound {
+            endpoint: Arc::clone(host),
+            authoritative,
         },
-        own: true,
-    })
+        // A storage host speaks for itself, not for the registry.
+        Meaning::Denied if !own && !reply.has_code() => {
+            Error::misbehaved(host, Fault::Status(status.as_u16()))
+        }
+        Meaning::Denied => {
+            let unauthorized = reply.says_unauthorized(status);
+            authorizer.denied(host, reply.detail(), unauthorized)
+        }
+        Meaning::Limited => {
+            let retry_after = retry_after::stated_wait(&headers, SystemTime::now());
+            if own {
+                let now = Instant::now();
+                endpoint.limits.limited(limit, retry_after, asked, now);
+            }
+            Error::Limited {
+                endpoint: Arc::clone(host),
+                retry_after,
+            }
+        }
+        Meaning::Unreachable => Error::Unreachable {
+            endpoint: Arc::clone(host),
+            reason: Reason::Status(status.as_u16()),
+            source: None,
+        },
+        Meaning::Misbehaved => Error::misbehaved(host, Fault::Status(status.as_u16())),
+    };
+    Failure { error, own }
 }
 
 /// Whether the header of a v2 registry is there: any of its values, split at white space.
@@ -351,38 +372,5 @@ fn confirms_v2(ask: &Ask<'_>, refused: &Refused) -> bool {
     says_v2(&refused.headers) && !refused.reply.leaves_v2_open() && !hidden
 }
 
-/// The first bytes of a body, as far as they come.
-async fn read_some(mut response: Response, limit: usize) -> Vec<u8> {
-    let mut some = Vec::new();
-    while let Ok(Some(chunk)) = response.chunk().await {
-        some.extend_from_slice(
-            chunk
-                .get(..limit.saturating_sub(some.len()).min(chunk.len()))
-                .unwrap_or_default(),
-        );
-        if some.len() >= limit {
-            break;
-        }
-    }
-    some
-}
-
-/// Always the same, in one line: a registry that is not told of a type may convert to another one, whose digest differs,
-/// and some that get several lines look at one of them only.
-fn accept(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Manifest => MANIFESTS,
-        Kind::Referrers => "application/vnd.oci.image.index.v1+json",
-        Kind::Tags | Kind::Token => "application/json",
-        Kind::Blob | Kind::Ping => "*/*",
-    }
-}
-
-const MANIFESTS: &str = "application/vnd.oci.image.index.v1+json, \
-    application/vnd.oci.image.manifest.v1+json, \
-    application/vnd.docker.distribution.manifest.list.v2+json, \
-    application/vnd.docker.distribution.manifest.v2+json, \
-    application/vnd.docker.distribution.manifest.v1+prettyjws, */*";
-const ERROR_BYTES_MAX: usize = 64 << 10;
 /// More than the longest chain of repetitions: challenge, stale token, other scope, rejected, anonymous, storage.
-const ROUNDS_MAX: usize = 8;
+const ROUNDS_MAX: u32 = 8;

@@ -8,13 +8,12 @@ use std::{
     time::SystemTime,
 };
 
-use base64::{Engine, engine::general_purpose::STANDARD};
-use http::HeaderValue;
-use longshore_reference::Digest;
-
 use crate::{
     Source,
-    auth::keyring::{Keyring, Sought},
+    auth::{
+        keyring::Keyring,
+        login::{CredentialKind, Login, LookupKey},
+    },
     sync::lock,
 };
 
@@ -90,30 +89,6 @@ struct Seen {
     value: Arc<str>,
 }
 
-/// Credentials read and ready to be sent.
-#[derive(Clone)]
-pub(crate) struct Login {
-    means: Means,
-    secret: Arc<str>,
-    pub(crate) username: Option<String>,
-    /// The whole `Authorization` value: Basic, or Bearer with the static token.
-    pub(crate) header: Option<HeaderValue>,
-    /// Tells one set of credentials from another without keeping it.
-    pub(crate) id: Digest,
-    /// The run of a credential program that found it.
-    pub(crate) run: Option<u64>,
-}
-
-/// What a secret is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Means {
-    Password,
-    /// A token for the registry itself.
-    Static,
-    /// A token for the token endpoint.
-    Identity,
-}
-
 impl Secret {
     /// A secret given as it is.
     #[must_use]
@@ -175,13 +150,15 @@ impl Credentials {
     /// good any more.
     pub(crate) async fn login(
         &self,
-        sought: Sought<'_>,
+        sought: LookupKey<'_>,
         stale: Option<&Login>,
     ) -> Result<Option<Login>, Source> {
-        let (means, username, secret) = match self {
-            Self::Basic { username, password } => (Means::Password, Some(username), password),
-            Self::Bearer(token) => (Means::Static, None, token),
-            Self::Identity(token) => (Means::Identity, None, token),
+        let (kind, username, secret) = match self {
+            Self::Basic { username, password } => {
+                (CredentialKind::Password, Some(username), password)
+            }
+            Self::Bearer(token) => (CredentialKind::Static, None, token),
+            Self::Identity(token) => (CredentialKind::Identity, None, token),
             Self::Keyring(keyring) => {
                 let run = stale.and_then(|login| login.run);
                 // Boxed: every request has room for it, and few need it.
@@ -197,55 +174,8 @@ impl Credentials {
             }
         };
         let secret = secret.read().await.map_err(source)?;
-        let login = Login::new(means, username.cloned(), secret).map_err(source)?;
+        let login = Login::new(kind, username.cloned(), secret).map_err(source)?;
         Ok(Some(login))
-    }
-}
-
-impl Login {
-    /// An identity token may come with a user: for token endpoints that know no POST.
-    pub(crate) fn new(
-        means: Means,
-        username: Option<String>,
-        secret: Arc<str>,
-    ) -> Result<Self, io::Error> {
-        let (means, username) = match username.as_deref() {
-            Some(IDENTITY_USER) => (Means::Identity, None),
-            _ => (means, username.filter(|name| !name.is_empty())),
-        };
-        let text = match (means, &username) {
-            (Means::Static, _) => Some(format!("Bearer {secret}")),
-            (Means::Identity, None) => None,
-            (Means::Password | Means::Identity, username) => {
-                let username = username.as_deref().unwrap_or_default();
-                let pair = STANDARD.encode(format!("{username}:{secret}"));
-                Some(format!("Basic {pair}"))
-            }
-        };
-        let id = Digest::sha256(format!("{means:?} {username:?} {secret}").as_bytes());
-        let header = text.map(sensitive).transpose()?;
-        Ok(Self {
-            means,
-            secret,
-            username,
-            header,
-            id,
-            run: None,
-        })
-    }
-
-    /// A static token: sent at once, never exchanged.
-    pub(crate) fn is_static(&self) -> bool {
-        self.means == Means::Static
-    }
-
-    pub(crate) fn means(&self) -> Means {
-        self.means
-    }
-
-    /// The password, or the identity token.
-    pub(crate) fn secret(&self) -> &Arc<str> {
-        &self.secret
     }
 }
 
@@ -253,23 +183,5 @@ fn source(error: io::Error) -> Source {
     Arc::new(error)
 }
 
-fn sensitive(text: String) -> Result<HeaderValue, io::Error> {
-    let mut header = HeaderValue::try_from(text)
-        .map_err(|_| io::Error::other("a secret with characters no header can carry"))?;
-    header.set_sensitive(true);
-    Ok(header)
-}
-
-impl fmt::Debug for Login {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Login")
-            .field("means", &self.means)
-            .field("username", &self.username)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The user by whom docker's files and programs say that the secret is an identity token.
-const IDENTITY_USER: &str = "<token>";
 /// Longer than any token seen (cloud registries: about 2 KiB).
 const SECRET_BYTES_MAX: u64 = 64 << 10;

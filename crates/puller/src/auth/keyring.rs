@@ -1,19 +1,23 @@
 //! Credentials that other programs keep for many registries: docker's `config.json`, podman's `auth.json`, and the
 //! credential programs of both.
 
-use std::{fmt, io, path::PathBuf, sync::Arc};
+use std::{fmt, path::PathBuf, sync::Arc};
 
-use crate::{Error, auth::credentials::Login};
+use crate::{
+    Error,
+    auth::login::{Login, LookupKey},
+};
 
 mod document;
+mod error;
 mod names;
 mod places;
 mod program;
 mod runs;
-#[cfg(test)]
-mod tests;
 
 pub use places::Places;
+
+pub(crate) use error::KeyringError;
 
 use document::File;
 use names::Name;
@@ -37,49 +41,6 @@ enum KeptIn {
     Files(Vec<File>),
     /// A credential program, for every registry.
     Program(Box<str>),
-}
-
-/// Whose credentials are looked for.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Sought<'a> {
-    /// The endpoint: a host with an optional port.
-    pub(crate) endpoint: &'a str,
-    /// The name of the upstream, if the endpoint is its origin.
-    pub(crate) upstream: Option<&'a str>,
-    /// The repository, as the endpoint calls it.
-    pub(crate) repository: &'a str,
-}
-
-/// Why a keyring is of no use. Never carries what was found in it. The cause of an [`Error::Rejected`].
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Trouble {
-    #[error("cannot read {}", path.display())]
-    Read {
-        path: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    /// serde's own words would repeat values.
-    #[error("{}:{line}:{column}: not a file of credentials", path.display())]
-    Json {
-        path: PathBuf,
-        line: usize,
-        column: usize,
-    },
-    #[error("{}: `auth` of {registry} is not base64", path.display())]
-    Base64 { path: PathBuf, registry: String },
-    #[error("docker-credential-{name}")]
-    Program {
-        name: String,
-        #[source]
-        source: program::Failure,
-    },
-    #[error("unusable credentials for {registry}")]
-    Unusable {
-        registry: String,
-        #[source]
-        source: io::Error,
-    },
 }
 
 impl Keyring {
@@ -132,9 +93,9 @@ impl Keyring {
     /// What is kept for a registry. What the run with the number `stale` found is not good any more.
     pub(crate) async fn login(
         &self,
-        sought: Sought<'_>,
+        sought: LookupKey<'_>,
         stale: Option<u64>,
-    ) -> Result<Option<Login>, Arc<Trouble>> {
+    ) -> Result<Option<Login>, Arc<KeyringError>> {
         for name in Name::all(sought) {
             let found = match &self.0.kept_in {
                 KeptIn::Program(program) => self.run(program, &name, stale).await?,
@@ -152,7 +113,7 @@ impl Keyring {
         files: &[File],
         name: &Name,
         stale: Option<u64>,
-    ) -> Result<Option<Login>, Arc<Trouble>> {
+    ) -> Result<Option<Login>, Arc<KeyringError>> {
         for file in files {
             let Some(document) = file.read().await? else {
                 continue;
@@ -174,7 +135,7 @@ impl Keyring {
         program: &str,
         name: &Name,
         stale: Option<u64>,
-    ) -> Result<Option<Login>, Arc<Trouble>> {
+    ) -> Result<Option<Login>, Arc<KeyringError>> {
         let Inner { places, runs, .. } = &*self.0;
         for server in name.servers() {
             let run = program::login(program, &places.path, server);
@@ -197,3 +158,6 @@ impl fmt::Debug for Keyring {
         f.finish()
     }
 }
+
+#[cfg(test)]
+mod tests;

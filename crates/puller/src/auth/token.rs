@@ -10,9 +10,13 @@ use std::{
 use http::HeaderValue;
 use longshore_reference::Digest;
 use serde::Deserialize;
-use tokio::{sync::OnceCell, time::Instant};
+use tokio::time::Instant;
 
-use crate::{Error, sync::lock};
+use crate::{
+    Error,
+    single_flight::{Shared, SingleFlight},
+    sync::lock,
+};
 
 /// What a token is for.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -53,17 +57,24 @@ pub(crate) enum Refusal {
 
 /// A token in the hand.
 pub(crate) struct Grant {
-    pub(crate) outcome: Outcome,
-    /// It was there already, so it may have ended early.
-    pub(crate) cached: bool,
     key: Key,
-    cell: Cell,
+    shared: Shared<Outcome>,
+}
+
+impl Grant {
+    pub(crate) fn result(&self) -> &Result<HeaderValue, Refusal> {
+        &self.shared.value.result
+    }
+
+    /// It was there already, so it may have ended early.
+    pub(crate) fn cached(&self) -> bool {
+        !self.shared.made
+    }
 }
 
 /// The cache.
-#[derive(Default)]
 pub(crate) struct Tokens {
-    cells: Mutex<HashMap<Key, Cell>>,
+    outcomes: SingleFlight<Key, Outcome>,
     /// Refresh tokens that token endpoints gave, each for those credentials at that endpoint. They live here only.
     refresh: Mutex<HashMap<Key, Arc<str>>>,
     /// How long exchanges wait that were answered with 429, and until when.
@@ -80,42 +91,21 @@ pub(crate) struct Answer {
     pub(crate) refresh: Option<Arc<str>>,
 }
 
-type Cell = Arc<OnceCell<Outcome>>;
-
 impl Tokens {
     /// The token for `key`; asked for by `exchange` unless it is held or on its way.
-    ///
-    /// Cancel-safe: when the caller whose exchange runs goes away, one of those who wait starts its own.
     pub(crate) async fn obtain(&self, key: Key, exchange: impl Future<Output = Outcome>) -> Grant {
-        let cell = self.cell(&key);
-        let mut asked = false;
-        let outcome = cell
-            .get_or_init(|| {
-                asked = true;
-                exchange
-            })
-            .await
-            .clone();
-        if asked && outcome.result.is_ok() {
+        let now = Instant::now();
+        let holds = |outcome: &Outcome| outcome.until > now;
+        let shared = self.outcomes.obtain(&key, holds, |_| exchange).await;
+        if shared.made && shared.value.result.is_ok() {
             lock(&self.backoffs).remove(&key);
         }
-        Grant {
-            outcome,
-            cached: !asked,
-            key,
-            cell,
-        }
+        Grant { key, shared }
     }
 
     /// Drops a token that was not accepted, unless another has replaced it already.
     pub(crate) fn forget(&self, grant: &Grant) {
-        let mut cells = self.lock();
-        if cells
-            .get(&grant.key)
-            .is_some_and(|cell| Arc::ptr_eq(cell, &grant.cell))
-        {
-            cells.remove(&grant.key);
-        }
+        self.outcomes.forget(&grant.key, &grant.shared);
     }
 
     /// The refresh token that the token endpoint gave last for these credentials.
@@ -155,41 +145,25 @@ impl Tokens {
         wait
     }
 
-    fn cell(&self, key: &Key) -> Cell {
-        let now = Instant::now();
-        let mut cells = self.lock();
-        if let Some(cell) = cells.get(key)
-            && cell.get().is_none_or(|outcome| outcome.until > now)
-        {
-            return Arc::clone(cell);
-        }
-        if cells.len() >= TOKENS_MAX {
-            cells.retain(|_, cell| match cell.get() {
-                Some(outcome) => outcome.until > now,
-                None => Arc::strong_count(cell) > 1,
-            });
-        }
-        if cells.len() >= TOKENS_MAX {
-            cells.clear();
-        }
-        let cell = Cell::default();
-        cells.insert(key.clone(), Arc::clone(&cell));
-        cell
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Key, Cell>> {
-        lock(&self.cells)
-    }
-
     fn lock_refresh(&self) -> MutexGuard<'_, HashMap<Key, Arc<str>>> {
         lock(&self.refresh)
+    }
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            outcomes: SingleFlight::new(TOKENS_MAX),
+            refresh: Mutex::default(),
+            backoffs: Mutex::default(),
+        }
     }
 }
 
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Tokens")
-            .field("len", &self.lock().len())
+            .field("len", &self.outcomes.len())
             .finish()
     }
 }

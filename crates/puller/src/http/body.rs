@@ -8,7 +8,7 @@ use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
 
-use super::{pool::Lease, timed_out};
+use super::pool::Lease;
 use crate::{
     Error,
     error::{Fault, Phase, Reason},
@@ -93,7 +93,7 @@ pub(crate) async fn chunk(
             reason: Reason::Lost,
             source: Some(Arc::new(error)),
         }),
-        Err(_) => Err(timed_out(host, Phase::Body)),
+        Err(_) => Err(Error::timed_out(host, Phase::Body)),
     }
 }
 

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderValue, header::SET_COOKIE};
 use url::Url;
 
-use super::same_origin;
+use super::origin::same_origin;
 
 /// Cookies as far as v1 registries need them: who has a token is known by a cookie afterwards. Attributes are ignored; a
 /// session lasts minutes, and a cookie never goes to another origin.

@@ -230,16 +230,19 @@ impl Dialer {
         if url.scheme() != "https" {
             return Ok(io);
         }
+        let host = url.host_str().unwrap_or_default();
+        let host = host.trim_start_matches('[').trim_end_matches(']');
         let tls = match access {
             Access::Endpoint(Some(rule)) if rule.covers(url, address.as_slice()) => {
-                Some(self.tls.unverified())
+                let handshake = handshake(self.tls.unverified(), host, io);
+                let in_time = timeout(PLAIN_AFTER, handshake).await;
+                return in_time.unwrap_or(Err(DialError::TimedOut));
             }
             Access::Endpoint(_) => self.tls.endpoint(&certificates::host(url)),
             Access::Pointed(_) => self.tls.pointed(),
         };
         let tls = tls.ok_or(DialError::NoCertificates)?;
-        let host = url.host_str().unwrap_or_default();
-        handshake(tls, host.trim_start_matches('[').trim_end_matches(']'), io).await
+        handshake(tls, host, io).await
     }
 
     async fn resolve(&self, url: &Url) -> Result<Vec<IpAddr>, DialError> {
@@ -377,4 +380,7 @@ impl Service<Uri> for Way {
 
 const HEAD_START: Duration = Duration::from_millis(250);
 const ADDRESSES_MAX: usize = 16;
+/// How long an insecure host has for a handshake before it is asked in plain: a server that speaks plain HTTP waits for
+/// the end of a request, and says nothing to the beginning of a handshake.
+const PLAIN_AFTER: Duration = Duration::from_secs(1);
 const SOCKS_PORT: u16 = 1080;

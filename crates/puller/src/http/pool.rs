@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::{dial::Access, io::Reused};
+use crate::sync::lock;
 
 /// The idle connections of one upstream, and how fast its hosts answer.
 #[derive(Debug, Default)]
@@ -126,7 +127,7 @@ impl Pool {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Host>> {
-        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.hosts)
     }
 }
 

@@ -1,6 +1,6 @@
 //! A request and its redirects: where they may lead, and who may see `Authorization` and cookies.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use http::{
@@ -14,31 +14,14 @@ use super::{
     body::{self, Response},
     client::{Client, Message, SendError},
     cookies::Cookies,
-    dial::{Access, DialError},
-    same_origin, timed_out,
+    dial::DialError,
+    origin::{Origin, same_origin},
 };
 use crate::{
     Error,
     error::{Fault, Phase, Reason},
+    sync::lock,
 };
-
-/// Whom requests are made for: an endpoint, and what it may be trusted with.
-#[derive(Debug, Clone)]
-pub(crate) struct Origin {
-    pub(crate) url: Url,
-    /// How errors and logs call it.
-    pub(crate) host: Arc<str>,
-    pub(crate) trust: Trust,
-}
-
-/// What an endpoint and whatever it points to are trusted with.
-#[derive(Debug, Clone)]
-pub(crate) struct Trust {
-    /// For the endpoint itself.
-    pub(crate) endpoint: Access,
-    /// For redirects, token endpoints and the rest.
-    pub(crate) pointed: Access,
-}
 
 /// What to send.
 #[derive(Debug, Clone)]
@@ -70,12 +53,6 @@ pub(crate) struct Failure {
     pub(crate) error: Error,
     /// The endpoint's own host failed, not one it pointed to: counts for its circuit breaker.
     pub(crate) own: bool,
-}
-
-impl Origin {
-    pub(crate) fn is_own(&self, url: &Url) -> bool {
-        same_origin(&self.url, url)
-    }
 }
 
 impl Request<'_> {
@@ -137,7 +114,7 @@ impl Client {
             let response = match timeout(self.timeouts.headers, self.send(&message, access)).await {
                 Ok(Ok(response)) => response,
                 Ok(Err(error)) => return Err(failure(origin, &url, error, own)),
-                Err(_) => return Err(failed(timed_out(&origin.host, Phase::Headers))),
+                Err(_) => return Err(failed(Error::timed_out(&origin.host, Phase::Headers))),
             };
             if let Some(cookies) = cookies {
                 lock(cookies).keep(&url, response.headers());
@@ -214,7 +191,7 @@ fn failure(origin: &Origin, url: &Url, error: SendError, own: bool) -> Failure {
             endpoint,
             fault: Fault::Redirect,
         },
-        SendError::Dial(DialError::TimedOut) => timed_out(&endpoint, Phase::Connect),
+        SendError::Dial(DialError::TimedOut) => Error::timed_out(&endpoint, Phase::Connect),
         error @ SendError::Dial(DialError::Tls(_) | DialError::NoCertificates) => {
             unreachable(Reason::Tls, error)
         }
@@ -222,10 +199,6 @@ fn failure(origin: &Origin, url: &Url, error: SendError, own: bool) -> Failure {
         error @ SendError::Lost(_) => unreachable(Reason::Lost, error),
     };
     Failure { error, own }
-}
-
-fn lock(cookies: &Mutex<Cookies>) -> std::sync::MutexGuard<'_, Cookies> {
-    cookies.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// As many as other clients follow.

@@ -17,15 +17,15 @@ use super::session::Session;
 use crate::{
     Error, Event, Kind,
     attempt::{Rules, retry},
-    auth::session::without_echo,
+    auth::authorizer::without_echo,
     classify::{self, Meaning, Next},
-    endpoint::Contact,
+    endpoint::EndpointState,
     error::{Fault, Reason},
     http::{self as transport, Failure, Followed, Request, Response},
     limit::RateClass,
     lookup::Version,
-    request::{self, Refused},
-    upstream::Inner,
+    refused::{Refused, admit, check},
+    request::Requests,
     wire::retry_after,
 };
 
@@ -40,6 +40,13 @@ pub(crate) struct Get {
     pub(crate) from: Option<u64>,
 }
 
+/// The index that is asked, or that named who is.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Index<'a> {
+    pub(crate) requests: &'a Requests,
+    pub(crate) endpoint: &'a EndpointState,
+}
+
 impl Get {
     /// `path` below an endpoint's URL.
     pub(crate) fn new(endpoint: &Url, path: &str, kind: Kind) -> Self {
@@ -50,16 +57,6 @@ impl Get {
             url,
             wants_token: false,
             from: None,
-        }
-    }
-
-    fn class(&self) -> RateClass {
-        match self.kind {
-            Kind::Manifest => RateClass::Manifest,
-            Kind::Blob => RateClass::Blob,
-            Kind::Tags => RateClass::Tags,
-            Kind::Referrers => RateClass::Referrers,
-            Kind::Token | Kind::Ping => RateClass::Index,
         }
     }
 
@@ -83,112 +80,112 @@ impl Get {
     }
 }
 
-impl Inner {
-    /// Asks `contact`, or an endpoint it named, which then may not lead inside unless `contact` is there itself. The
+impl Index<'_> {
+    /// Asks the index, or an endpoint it named, which then may not lead inside unless the index is there itself. The
     /// answer is a 200 (with a range also 206 or 416) that is no web page.
-    pub(crate) async fn ask_v1(
-        &self,
-        contact: &Contact,
-        session: &Session,
-        get: &Get,
-    ) -> Result<Response, Failure> {
-        let sent = session.authorization(contact, get, &self.realms);
+    pub(crate) async fn ask(&self, session: &Session, get: &Get) -> Result<Response, Failure> {
+        let Self { requests, endpoint } = *self;
+        let realms = &requests.authority.realms;
+        let sent = session.authorization(&get.url, get.wants_token, realms);
         let mut request = get.request(sent.clone());
         request.cookies = Some(session.cookies());
-        let limit = (get.class(), None);
-        request::admit(contact, limit, Instant::now())?;
+        let limit = (RateClass::of(get.kind), session.credential());
+        admit(endpoint, limit, Instant::now())?;
         let asked = Instant::now();
-        let Followed { response, url } = self.exchange(contact, get.kind, request).await?;
+        let exchange = &requests.exchange;
+        let followed = exchange.send(endpoint.origin(), get.kind, request).await?;
+        let Followed { response, url } = followed;
         if transport::same_origin(&url, &get.url) {
             session.learn(response.headers());
         }
-        let own = contact.is_own(&url);
+        let own = endpoint.is_own(&url);
         let status = response.status();
         if own && (status.is_success() || status == StatusCode::NOT_FOUND) {
-            contact.limits.answered(limit, Instant::now());
+            endpoint.limits.answered(limit, Instant::now());
         }
         let partial = [
             StatusCode::PARTIAL_CONTENT,
             StatusCode::RANGE_NOT_SATISFIABLE,
         ];
         if status == StatusCode::OK || (get.from.is_some() && partial.contains(&status)) {
-            return self
-                .check(contact, response)
-                .map_err(|error| Failure { error, own });
+            let checked = check(endpoint.host(), response);
+            return checked.map_err(|error| Failure { error, own });
         }
-        let refused = self.refused(response, own).await;
+        let refused = Refused::read(response, own, exchange).await;
         if own && is_limited(&refused) {
             let wait = retry_after::stated_wait(&refused.headers, SystemTime::now());
-            let limits = &contact.limits;
+            let limits = &endpoint.limits;
             limits.limited(limit, wait, asked, Instant::now());
         }
         Err(Failure {
-            error: refusal(contact, &refused, sent.as_ref()),
+            error: refusal(endpoint, &refused, sent.as_ref()),
             own,
         })
     }
 
     /// A whole document of at most `limit` bytes. What may pass is tried again.
-    pub(crate) async fn document_v1(
+    pub(crate) async fn document(
         &self,
-        contact: &Contact,
         session: &Session,
         get: &Get,
         limit: u64,
     ) -> Result<(HeaderMap, Bytes), Failure> {
-        let once = || self.document_once(contact, session, get, limit);
-        let result = retry(Rules::DEFAULT, contact.role, once, || true).await;
-        result.map_err(|(failure, _)| failure)
+        self.document_by(Rules::DEFAULT, session, get, limit).await
     }
 
     /// The JSON of an image.
-    pub(crate) async fn image_v1(
+    pub(crate) async fn image(
         &self,
-        contact: &Contact,
         session: &Session,
         get: &Get,
     ) -> Result<(HeaderMap, Bytes), Failure> {
-        let once = || self.document_once(contact, session, get, IMAGE_BYTES_MAX);
-        let result = retry(IMAGE_RULES, contact.role, once, || true).await;
+        self.document_by(IMAGE_RULES, session, get, IMAGE_BYTES_MAX)
+            .await
+    }
+
+    async fn document_by(
+        &self,
+        rules: Rules,
+        session: &Session,
+        get: &Get,
+        limit: u64,
+    ) -> Result<(HeaderMap, Bytes), Failure> {
+        let once = || self.document_once(session, get, limit);
+        let result = retry(rules, self.endpoint.role, once, || true).await;
         result.map_err(|(failure, _)| failure)
     }
 
     /// The answer to a ping, whatever it is; too much of it is as good as nothing.
-    pub(crate) async fn any_v1(
-        &self,
-        contact: &Contact,
-        get: &Get,
-    ) -> Result<(StatusCode, HeaderMap, Bytes), Failure> {
+    pub(super) async fn any(&self, get: &Get) -> Result<(StatusCode, HeaderMap, Bytes), Failure> {
+        let Self { requests, endpoint } = *self;
         let cookies = Mutex::default();
         let mut request = get.request(None);
         request.cookies = Some(&cookies);
-        let followed = self.exchange(contact, get.kind, request).await?;
-        let (status, headers) = (
-            followed.response.status(),
-            followed.response.headers().clone(),
-        );
-        let idle = self.transport.timeouts.headers;
-        let body = transport::body(followed.response, contact.host(), idle, PING_BYTES_MAX);
+        let sent = requests.exchange.send(endpoint.origin(), get.kind, request);
+        let response = sent.await?.response;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let patience = requests.exchange.timeouts().headers;
+        let body = transport::body(response, endpoint.host(), patience, PING_BYTES_MAX);
         Ok((status, headers, body.await.unwrap_or_default()))
     }
 
     pub(super) async fn document_once(
         &self,
-        contact: &Contact,
         session: &Session,
         get: &Get,
         limit: u64,
     ) -> Result<(HeaderMap, Bytes), Failure> {
-        let response = self.ask_v1(contact, session, get).await?;
+        let Self { requests, endpoint } = *self;
+        let response = self.ask(session, get).await?;
         if !get.wants_token {
             session.take();
         }
         let headers = response.headers().clone();
-        let idle = self.transport.timeouts.idle;
-        let own = contact.is_own(&get.url);
-        let body = transport::body(response, contact.host(), idle, limit);
+        let idle = requests.exchange.timeouts().idle;
+        let own = endpoint.is_own(&get.url);
+        let body = transport::body(response, endpoint.host(), idle, limit);
         let body = body.await.map_err(|error| Failure { error, own })?;
-        self.observe(Event::Bytes(body.len() as u64));
+        requests.exchange.observe(Event::Bytes(body.len() as u64));
         Ok((headers, body))
     }
 }
@@ -201,44 +198,44 @@ fn is_basic(authorization: &HeaderValue) -> bool {
     authorization.as_bytes().starts_with(b"Basic ")
 }
 
-fn refusal(contact: &Contact, refused: &Refused, sent: Option<&HeaderValue>) -> Error {
+fn refusal(endpoint: &EndpointState, refused: &Refused, sent: Option<&HeaderValue>) -> Error {
     let Refused {
         status,
         headers,
         reply,
         ..
     } = refused;
-    let endpoint = Arc::clone(contact.host());
+    let host = endpoint.host();
     match classify::meaning_v1(*status, reply) {
         Meaning::NotFound { authoritative } => Error::NotFound {
-            endpoint,
+            endpoint: Arc::clone(host),
             // Anything says JSON of some kind; what counts is said by a registry.
-            authoritative: authoritative && contact.speaks_v1(),
+            authoritative: authoritative && endpoint.speaks_v1(),
         },
         // The password itself was not accepted: our own failure, not that of who asks.
         Meaning::Denied if *status == StatusCode::UNAUTHORIZED && sent.is_some_and(is_basic) => {
             Error::Rejected {
-                endpoint,
+                endpoint: Arc::clone(host),
                 source: None,
             }
         }
         Meaning::Denied => Error::Denied {
-            endpoint,
+            endpoint: Arc::clone(host),
             detail: reply
                 .detail()
                 .map(|detail| without_echo(detail.to_string(), sent).into()),
             unauthorized: *status == StatusCode::UNAUTHORIZED,
         },
         Meaning::Limited => Error::Limited {
-            endpoint,
+            endpoint: Arc::clone(host),
             retry_after: retry_after::stated_wait(headers, SystemTime::now()),
         },
         Meaning::Unreachable => Error::Unreachable {
-            endpoint,
+            endpoint: Arc::clone(host),
             reason: Reason::Status(status.as_u16()),
             source: None,
         },
-        Meaning::Misbehaved => Error::misbehaved(contact.host(), Fault::Status(status.as_u16())),
+        Meaning::Misbehaved => Error::misbehaved(host, Fault::Status(status.as_u16())),
     }
 }
 

@@ -1,16 +1,24 @@
 //! Where a [`Download`](crate::Download) of a v1 layer comes from.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, StatusCode, header::ACCEPT_RANGES};
 use longshore_manifest::v1::ImageId;
 use longshore_reference::{Digest, Hasher, Named};
 use url::Url;
 
-use super::{RENEWALS_MAX, Visit, ask::Get, checksum, own, session::Session};
+use super::{
+    ask::{Get, Index},
+    image::{checksum, image, own},
+    session::Session,
+    sessions::Sessions,
+    visit::{RENEWALS_MAX, Visit, visit_each},
+};
 use crate::{
-    Download, Error, Kind, Upstream,
+    Download, Error, Kind,
     attempt::{Rules, retry},
+    calls::Calls,
     download::{Opening, Part, Parts, Span},
-    endpoint::Contact,
     error::Fault,
     http::{Failure, Response},
     limit::RateClass,
@@ -21,7 +29,8 @@ use crate::{
 /// the same id may stand for other bytes.
 #[derive(Debug)]
 struct Layer {
-    upstream: Upstream,
+    calls: Calls,
+    sessions: Arc<Sessions>,
     named: Named,
     id: ImageId,
     /// Who gave the first bytes.
@@ -33,7 +42,7 @@ struct Layer {
 /// Where the first bytes of a layer came from.
 #[derive(Debug, Clone)]
 struct From {
-    index: usize,
+    position: usize,
     /// The endpoint that the index named.
     endpoint: Url,
     takes_ranges: bool,
@@ -48,35 +57,23 @@ struct First {
     payload: Option<(Hasher, Digest)>,
 }
 
-impl Upstream {
-    /// Opens the layer of a v1 image at `offset` (bytes from its start). Cuts are resumed where the registry takes
-    /// ranges and the size is known: `size` (bytes), else as the registry says. A checksum the registry states for the
-    /// image is compared by a download that began at 0; Docker never did.
-    ///
-    /// # Errors
-    /// As [`manifest`](Self::manifest).
-    pub async fn v1_layer(
-        &self,
-        named: &Named,
-        id: &ImageId,
-        offset: u64,
-        size: Option<u64>,
-    ) -> Result<Download, Error> {
-        self.admit_name(named)?;
-        let layer = Layer {
-            upstream: self.clone(),
-            named: named.clone(),
-            id: id.clone(),
-            from: None,
-            payload: None,
-        };
-        let span = Span {
-            at: offset,
-            end: None,
-            size,
-        };
-        Download::open(self, Box::new(layer), span).await
-    }
+/// Opens the layer of an image.
+pub(crate) async fn open(
+    calls: &Calls,
+    sessions: &Arc<Sessions>,
+    named: &Named,
+    id: &ImageId,
+    span: Span,
+) -> Result<Download, Error> {
+    let layer = Layer {
+        calls: calls.clone(),
+        sessions: Arc::clone(sessions),
+        named: named.clone(),
+        id: id.clone(),
+        from: None,
+        payload: None,
+    };
+    Download::open(&calls.requests, Box::new(layer), span).await
 }
 
 impl Parts for Layer {
@@ -87,7 +84,7 @@ impl Parts for Layer {
                 None => {
                     let opened = self.open_first(span).await;
                     // The deadline of a call is for its headers.
-                    self.upstream = self.upstream.without_deadline();
+                    self.calls.deadline = None;
                     let First {
                         from,
                         part,
@@ -126,16 +123,14 @@ impl Parts for Layer {
 
 impl Layer {
     async fn open_first(&self, span: Span) -> Result<First, Error> {
-        let upstream = &self.upstream;
-        if upstream.inner.endpoints(Version::V1).is_empty() {
+        if !self.calls.endpoints.has(Version::V1) {
             return Err(Error::NoEndpoints {
                 reference: self.named.to_string().into(),
             });
         }
         let ask = |visit| async move { self.visit(&visit, span).await };
-        upstream
-            .visit_each(&self.named, RateClass::Blob, self.id.as_str(), ask)
-            .await
+        let what = (RateClass::Blob, self.id.as_str());
+        visit_each(&self.calls, &self.sessions, &self.named, what, ask).await
     }
 
     /// Asks the endpoints the index named, one after the other.
@@ -143,7 +138,7 @@ impl Layer {
         let mut last = None;
         for endpoint in &visit.session.endpoints {
             let once = || self.ask_first(visit, endpoint, span);
-            match retry(Rules::DEFAULT, visit.contact.role, once, || true).await {
+            match retry(Rules::DEFAULT, visit.index.endpoint.role, once, || true).await {
                 Ok(first) => return Ok(first),
                 Err((failure, _)) => last = Some(failure),
             }
@@ -161,18 +156,17 @@ impl Layer {
         endpoint: &Url,
         span: Span,
     ) -> Result<First, Failure> {
-        let (contact, session) = (visit.contact, &visit.session);
+        let (index, session) = (visit.index, &visit.session);
+        let host = index.endpoint.host();
         if session.facts(&self.id).is_none() {
-            self.upstream
-                .image(visit.index, session, endpoint, &self.id)
-                .await?;
+            image(&self.calls, visit.position, session, endpoint, &self.id).await?;
         }
         let facts = session.facts(&self.id);
-        let response = self.ask(contact, session, endpoint, span.at).await?;
+        let response = self.ask(index, session, endpoint, span.at).await?;
         let stated = checksum(response.headers())
-            .map_err(|name| own(Error::misbehaved(contact.host(), Fault::Header(name))))?;
+            .map_err(|name| own(Error::misbehaved(host, Fault::Header(name))))?;
         let from = From {
-            index: visit.index,
+            position: visit.position,
             endpoint: endpoint.clone(),
             takes_ranges: takes_ranges(response.headers()),
             size: facts.as_ref().and_then(|facts| facts.size),
@@ -181,7 +175,7 @@ impl Layer {
             let digest = facts.checksum.or(stated)?;
             Some((facts.hasher, digest))
         });
-        let part = span.accept(contact.host(), response, true)?;
+        let part = span.accept(host, response, true)?;
         Ok(First {
             from,
             part,
@@ -192,40 +186,44 @@ impl Layer {
     /// Asks for the rest where the first bytes came from. Only a part is right: everything again would follow the
     /// bytes that are there already.
     async fn reopen(&self, from: &From, span: Span) -> Result<Part, Error> {
-        let inner = &self.upstream.inner;
-        let Some(contact) = inner.contacts.get(from.index) else {
+        let calls = &self.calls;
+        let Some(endpoint) = calls.endpoints.get(from.position) else {
             return Err(Error::NoEndpoints {
                 reference: self.named.to_string().into(),
             });
         };
+        let index = Index {
+            requests: &calls.requests,
+            endpoint,
+        };
         let repository = self.named.path();
         let mut renewed = 0;
         let response = loop {
-            let found = inner.session_v1(from.index, contact, repository).await;
-            let (session, held) = found.map_err(|failure| failure.error)?;
-            let asked = self.ask(contact, &session, &from.endpoint, span.at);
-            let failure = match asked.await {
+            let found = self.sessions.obtain(index, from.position, repository).await;
+            let obtained = found.map_err(|failure| failure.error)?;
+            let session = &obtained.session;
+            let failure = match self.ask(index, session, &from.endpoint, span.at).await {
                 Ok(response) => break response,
                 Err(failure) => failure,
             };
             let ended = matches!(failure.error, Error::Denied { .. } | Error::Rejected { .. });
-            if !ended || !held || renewed >= RENEWALS_MAX {
+            if !ended || !obtained.held || renewed >= RENEWALS_MAX {
                 return Err(session.blame(failure).error);
             }
             renewed += 1;
-            inner.sessions.forget(from.index, repository, &session);
+            self.sessions.forget(&obtained);
         };
         if span.at > 0 && response.status() == StatusCode::OK {
             let fault = Fault::Header("content-range");
-            return Err(Error::misbehaved(contact.host(), fault));
+            return Err(Error::misbehaved(endpoint.host(), fault));
         }
-        let part = span.accept(contact.host(), response, true);
+        let part = span.accept(endpoint.host(), response, true);
         part.map_err(|failure| failure.error)
     }
 
     async fn ask(
         &self,
-        contact: &Contact,
+        index: Index<'_>,
         session: &Session,
         endpoint: &Url,
         at: u64,
@@ -233,7 +231,7 @@ impl Layer {
         let path = format!("images/{}/layer", self.id);
         let mut get = Get::new(endpoint, &path, Kind::Blob);
         get.from = (at > 0).then_some(at);
-        self.upstream.inner.ask_v1(contact, session, &get).await
+        index.ask(session, &get).await
     }
 }
 

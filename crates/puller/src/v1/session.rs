@@ -4,41 +4,31 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{
-        Arc, Mutex,
+        Mutex,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue};
 use longshore_manifest::v1::ImageId;
 use longshore_reference::{Digest, Hasher};
-use tokio::time::Instant;
 use url::Url;
 
-use super::{ask::Get, ping::Ping};
 use crate::{
-    Error, Event, Kind,
-    auth::{
-        credentials::{Login, Means},
-        keyring::Sought,
-        realm,
-    },
-    classify::Role,
-    endpoint::Contact,
-    error::Fault,
+    Error,
+    auth::realm,
     http::{Failure, cookies::Cookies, same_origin},
-    list::LIST_BYTES_MAX,
     lookup,
     sync::lock,
-    upstream::Inner,
 };
 
 /// What an index said of one repository.
 pub(crate) struct Session {
     /// Where the repository is, in the order of the index.
     pub(crate) endpoints: Vec<Url>,
-    /// Basic credentials, and whether they go with every request.
-    login: Option<(HeaderValue, bool)>,
+    /// The index.
+    index: Url,
+    login: Option<BasicLogin>,
     /// The whole `Authorization` value.
     token: Mutex<Option<HeaderValue>>,
     cookies: Mutex<Cookies>,
@@ -48,6 +38,16 @@ pub(crate) struct Session {
     facts: Mutex<HashMap<ImageId, Facts>>,
     /// Credentials are configured that are of no use here.
     no_use: bool,
+}
+
+/// Credentials as they are sent to an index.
+#[derive(Clone)]
+pub(crate) struct BasicLogin {
+    pub(crate) header: HeaderValue,
+    /// They go with every request.
+    pub(crate) always: bool,
+    /// Tells them from others.
+    pub(crate) id: Digest,
 }
 
 /// What a registry says of the layer of an image.
@@ -61,20 +61,12 @@ pub(crate) struct Facts {
     pub(crate) hasher: Hasher,
 }
 
-/// How we introduce ourselves to an index. Protocol v1 knows Basic alone.
-enum Way {
-    /// No credentials are configured.
-    Anonymous,
-    Password(Box<Login>, HeaderValue),
-    /// Credentials that cannot be read, or that are no password.
-    NoUse,
-}
-
 impl Session {
-    /// The session with `contact` before anything was asked.
-    pub(super) fn new(contact: &Contact, login: Option<(HeaderValue, bool)>) -> Self {
+    /// The session with `index` before anything was asked.
+    pub(super) fn new(index: &Url, login: Option<BasicLogin>) -> Self {
         Self {
-            endpoints: vec![contact.url().clone()],
+            endpoints: vec![index.clone()],
+            index: index.clone(),
             login,
             token: Mutex::default(),
             cookies: Mutex::default(),
@@ -89,22 +81,41 @@ impl Session {
     /// to one of another domain.
     pub(crate) fn authorization(
         &self,
-        contact: &Contact,
-        get: &Get,
+        url: &Url,
+        wants_token: bool,
         realms: &[String],
     ) -> Option<HeaderValue> {
-        let index = contact.url();
-        let listed = self.endpoints.iter().any(|e| same_origin(e, &get.url));
-        if !listed && !same_origin(index, &get.url) {
+        let index = &self.index;
+        let is_listed = self.endpoints.iter().any(|e| same_origin(e, url));
+        if !is_listed && !same_origin(index, url) {
             return None;
         }
-        if let Some((login, always)) = &self.login
-            && (*always || get.wants_token)
-            && realm::may_have_credentials(&get.url, index, realms)
+        if let Some(login) = &self.login
+            && (login.always || wants_token)
+            && realm::may_have_credentials(url, index, realms)
         {
-            return Some(login.clone());
+            return Some(login.header.clone());
         }
         lock(&self.token).clone()
+    }
+
+    /// Which credentials are in use.
+    pub(crate) fn credential(&self) -> Option<Digest> {
+        self.login.as_ref().map(|login| login.id)
+    }
+
+    /// Where the index says that the repository is; `None` if it names nothing that can be asked.
+    pub(super) fn take_endpoints(&mut self, headers: &HeaderMap) -> Option<()> {
+        self.endpoints = endpoints(&self.index, headers)?;
+        Some(())
+    }
+
+    /// Credentials are configured that are of no use here.
+    pub(super) fn without_use(self) -> Self {
+        Self {
+            no_use: true,
+            ..self
+        }
     }
 
     pub(crate) fn cookies(&self) -> &Mutex<Cookies> {
@@ -154,133 +165,8 @@ impl fmt::Debug for Session {
     }
 }
 
-impl Inner {
-    /// The session for a repository, and whether it was held already.
-    pub(crate) async fn session_v1(
-        &self,
-        index: usize,
-        contact: &Contact,
-        repository: &str,
-    ) -> Result<(Arc<Session>, bool), Failure> {
-        let open = self.open_v1(contact, repository);
-        self.sessions.obtain(index, repository, open).await
-    }
-
-    /// Asks the index where the repository is, and for a token. A password that it does not accept is our own failure:
-    /// it is looked up once more, then it is asked without, and the password left alone for a while, as some registries
-    /// lock an account that keeps trying.
-    async fn open_v1(&self, contact: &Contact, repository: &str) -> Result<Session, Failure> {
-        let ping = self.ping_v1(contact).await?;
-        let mut stale: Option<Box<Login>> = None;
-        let no_use = loop {
-            let (login, header) = match self.login_v1(contact, repository, stale.as_deref()).await {
-                Way::Password(login, header) => (login, header),
-                Way::Anonymous => break stale.is_some(),
-                Way::NoUse => break true,
-            };
-            if stale.as_ref().is_some_and(|stale| stale.id == login.id) {
-                break true;
-            }
-            if !contact.has_rejected(&login.id, Instant::now()) {
-                let opened = self.open_v1_with(contact, repository, ping, Some(header));
-                match opened.await {
-                    Err(Failure {
-                        error: Error::Rejected { .. },
-                        ..
-                    }) => {
-                        contact.reject(login.id, Instant::now());
-                        self.rejected(contact);
-                    }
-                    opened => return opened,
-                }
-            }
-            if stale.replace(login).is_some() {
-                break true;
-            }
-        };
-        let opened = self.open_v1_with(contact, repository, ping, None).await;
-        match no_use {
-            true => opened
-                .map(|session| Session { no_use, ..session })
-                .map_err(rejected),
-            false => opened,
-        }
-    }
-
-    async fn open_v1_with(
-        &self,
-        contact: &Contact,
-        repository: &str,
-        ping: Ping,
-        login: Option<HeaderValue>,
-    ) -> Result<Session, Failure> {
-        let own = |error| Failure { error, own: true };
-        let mut session = Session::new(contact, login.map(|login| (login, ping.standalone)));
-        let path = format!("repositories/{repository}/images");
-        let mut get = Get::new(contact.url(), &path, Kind::Token);
-        get.wants_token = true;
-        let (headers, body) = self
-            .document_once(contact, &session, &get, LIST_BYTES_MAX)
-            .await?;
-        // What it lists is of no use: the checksums in it were never right. But a list it is.
-        if body.trim_ascii_start().first() != Some(&b'[') {
-            return Err(own(Error::misbehaved(contact.host(), Fault::Json)));
-        }
-        contact.see_v1();
-        session.endpoints = endpoints(contact.url(), &headers)
-            .ok_or_else(|| own(Error::misbehaved(contact.host(), Fault::Header(ENDPOINTS))))?;
-        Ok(session)
-    }
-
-    async fn ping_v1(&self, contact: &Contact) -> Result<Ping, Failure> {
-        if let Some(ping) = contact.pinged() {
-            return Ok(ping);
-        }
-        if lookup::is_docker_index(contact.url()) {
-            return Ok(Ping::DOCKER);
-        }
-        let get = Get::new(contact.url(), "_ping", Kind::Ping);
-        let (status, headers, body) = self.any_v1(contact, &get).await?;
-        let ping = Ping::parse(status, &headers, &body);
-        // In trouble it says nothing about itself.
-        if status != StatusCode::TOO_MANY_REQUESTS && !status.is_server_error() {
-            contact.see_ping(ping);
-        }
-        Ok(ping)
-    }
-
-    async fn login_v1(&self, contact: &Contact, repository: &str, stale: Option<&Login>) -> Way {
-        let sought = Sought {
-            endpoint: contact.host(),
-            upstream: (contact.role == Role::Origin).then_some(self.name.as_str()),
-            repository,
-        };
-        let Some(credentials) = &contact.credentials else {
-            return Way::Anonymous;
-        };
-        match credentials.login(sought, stale).await {
-            Ok(None) => Way::Anonymous,
-            Ok(Some(login)) => match login.header.clone() {
-                Some(header) if login.means() == Means::Password => {
-                    Way::Password(Box::new(login), header)
-                }
-                _ => {
-                    tracing::warn!(upstream = %self.name, endpoint = %contact.host(), "no password among the credentials, asking anonymously");
-                    self.observe(Event::CredentialsRejected);
-                    Way::NoUse
-                }
-            },
-            Err(error) => {
-                tracing::warn!(upstream = %self.name, endpoint = %contact.host(), %error, "credentials unreadable, asking anonymously");
-                self.observe(Event::CredentialsRejected);
-                Way::NoUse
-            }
-        }
-    }
-}
-
 /// A refusal that our own credentials are to blame for.
-fn rejected(failure: Failure) -> Failure {
+pub(super) fn rejected(failure: Failure) -> Failure {
     let error = match failure.error {
         Error::Denied { endpoint, .. } | Error::NotFound { endpoint, .. } => Error::Rejected {
             endpoint,
@@ -333,7 +219,7 @@ fn endpoints(index: &Url, headers: &HeaderMap) -> Option<Vec<Url>> {
 }
 
 const TOKEN: &str = "x-docker-token";
-const ENDPOINTS: &str = "x-docker-endpoints";
+pub(super) const ENDPOINTS: &str = "x-docker-endpoints";
 const TOKEN_BYTES_MAX: usize = 16 << 10;
 const ENDPOINTS_MAX: usize = 16;
 const FACTS_MAX: usize = 4096;

@@ -93,6 +93,8 @@ async fn an_image_of_forty_layers_costs_no_request_too_many() {
     let sizes: Vec<u64> = (1..=40).map(|n| n * 100).collect();
     let index = origin.index("library/app", "1", &["arm64", "amd64"], &sizes);
     origin.require_bearer(Bearer::default());
+    let latency = std::time::Duration::from_millis(50);
+    origin.order_always(On::path("/"), Fault::SlowHeaders(latency));
     assert_eq!(
         pull(&registries(&origin), "registry.test/library/app:1")
             .await
@@ -319,4 +321,56 @@ async fn a_total_deadline() {
     let late = registries.fetch(&tagged("library/app:1")).await;
     assert!(matches!(late, Err(Error::TimedOut { .. })), "{late:?}");
     assert!(start.elapsed() < std::time::Duration::from_secs(5));
+}
+
+/// Tokens too, and every kind of call; of a blob its headers.
+#[tokio::test]
+async fn a_total_deadline_covers_every_kind_of_call() {
+    let total = std::time::Duration::from_millis(300);
+    for hangs in ["/v2/library", "/token"] {
+        let origin = Origin::start().await;
+        let image = origin.image("library/app", "1", &[1000]);
+        origin.require_bearer(Bearer::default());
+        origin.order_always(On::path(hangs), Fault::HangBeforeHeaders);
+        let registries = Registries::new().with_total(total);
+        registries.configure(config(&[&origin])).unwrap();
+        let reference = tagged("library/app:1");
+        let named = reference.named();
+        let digest = Digest::parse(&image.digest).unwrap();
+        let layer = Descriptor::new(MediaType::OciLayer, digest, None);
+        let subject = canonical("library/app", &image.digest);
+        let start = std::time::Instant::now();
+        for late in [
+            registries.resolve(&reference).await.err(),
+            registries.fetch(&reference).await.err(),
+            registries.blob(named, &layer).await.err(),
+            registries.tags(named).try_next().await.err(),
+            registries.referrers(&subject).await.err(),
+        ] {
+            assert!(
+                matches!(
+                    late,
+                    Some(Error::TimedOut { .. } | Error::Unreachable { .. })
+                ),
+                "{hangs}: {late:?}"
+            );
+        }
+        assert!(
+            start.elapsed() < std::time::Duration::from_secs(5),
+            "{hangs}: {:?}",
+            start.elapsed()
+        );
+    }
+}
+
+/// A server of plain HTTP says nothing to a handshake of TLS.
+#[tokio::test]
+async fn a_host_without_a_scheme_is_soon_asked_in_plain() {
+    let origin = Origin::start().await;
+    origin.image("library/app", "1", &[1000]);
+    let name = format!("{}/library/app:1", origin.host());
+    let reference = Reference::parse(&name).unwrap();
+    let start = std::time::Instant::now();
+    Registries::new().resolve(&reference).await.unwrap();
+    assert!(start.elapsed() < std::time::Duration::from_secs(4));
 }

@@ -12,11 +12,11 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 
 use super::{
-    Trouble,
+    error::KeyringError,
     names::{self, Name},
 };
 use crate::{
-    auth::credentials::{Login, Means},
+    auth::login::{CredentialKind, Login},
     sync::lock,
 };
 
@@ -100,15 +100,17 @@ impl File {
     }
 
     /// What it says now; `None` if it is not there and need not be.
-    pub(super) async fn read(&self) -> Result<Option<Arc<Document>>, Trouble> {
+    pub(super) async fn read(&self) -> Result<Option<Arc<Document>>, KeyringError> {
         match self.open().await {
-            Err(Trouble::Read { source, .. }) if !self.needed && is_absent(&source) => Ok(None),
+            Err(KeyringError::Read { source, .. }) if !self.needed && is_absent(&source) => {
+                Ok(None)
+            }
             read => read.map(Some),
         }
     }
 
-    async fn open(&self) -> Result<Arc<Document>, Trouble> {
-        let failed = |source| Trouble::Read {
+    async fn open(&self) -> Result<Arc<Document>, KeyringError> {
+        let failed = |source| KeyringError::Read {
             path: self.path.clone(),
             source,
         };
@@ -147,7 +149,7 @@ fn is_absent(error: &io::Error) -> bool {
 }
 
 impl Document {
-    pub(super) fn parse(path: &Path, text: &[u8], bare: bool) -> Result<Self, Trouble> {
+    pub(super) fn parse(path: &Path, text: &[u8], bare: bool) -> Result<Self, KeyringError> {
         let written = match text.trim_ascii().is_empty() {
             true => Ok(Written::default()),
             false if bare => serde_json::from_slice(text).map(|auths| Written {
@@ -156,7 +158,7 @@ impl Document {
             }),
             false => serde_json::from_slice(text),
         };
-        let written = written.map_err(|error: serde_json::Error| Trouble::Json {
+        let written = written.map_err(|error: serde_json::Error| KeyringError::Json {
             path: path.to_owned(),
             line: error.line(),
             column: error.column(),
@@ -185,18 +187,18 @@ impl Document {
     }
 
     /// The most specific entry that has credentials in it.
-    pub(super) fn login(&self, name: &Name) -> Result<Option<Login>, Trouble> {
+    pub(super) fn login(&self, name: &Name) -> Result<Option<Login>, KeyringError> {
         for key in name.keys() {
             for (_, entry) in self.entries.get(&key).into_iter().flatten() {
-                let found = entry.login().map_err(|NotBase64| Trouble::Base64 {
+                let found = entry.login().map_err(|NotBase64| KeyringError::Base64 {
                     path: self.path.clone(),
                     registry: key.clone(),
                 })?;
-                let Some((means, username, secret)) = found else {
+                let Some((kind, username, secret)) = found else {
                     continue;
                 };
-                let login = Login::new(means, username, secret.into());
-                return login.map(Some).map_err(|source| Trouble::Unusable {
+                let login = Login::new(kind, username, secret.into());
+                return login.map(Some).map_err(|source| KeyringError::Unusable {
                     registry: key,
                     source,
                 });
@@ -207,20 +209,22 @@ impl Document {
 }
 
 impl Entry {
-    fn login(&self) -> Result<Option<(Means, Option<String>, String)>, NotBase64> {
+    fn login(&self) -> Result<Option<(CredentialKind, Option<String>, String)>, NotBase64> {
         let some = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         let (username, password) = match some(&self.auth) {
             Some(auth) => decode(&auth)?,
             None => (some(&self.username), some(&self.password)),
         };
         if let Some(token) = some(&self.registry_token) {
-            return Ok(Some((Means::Static, None, token)));
+            return Ok(Some((CredentialKind::Static, None, token)));
         }
         if let Some(token) = some(&self.identity_token) {
-            return Ok(Some((Means::Identity, username, token)));
+            return Ok(Some((CredentialKind::Identity, username, token)));
         }
         Ok(match (username, password) {
-            (Some(username), Some(password)) => Some((Means::Password, Some(username), password)),
+            (Some(username), Some(password)) => {
+                Some((CredentialKind::Password, Some(username), password))
+            }
             _ => None,
         })
     }

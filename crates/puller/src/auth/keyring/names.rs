@@ -1,6 +1,6 @@
 //! By which names credentials are kept (pure).
 
-use super::Sought;
+use crate::auth::login::LookupKey;
 
 /// A registry and a repository in it, in the spelling by which keys are compared.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub(super) struct Name {
 
 impl Name {
     /// The names under which something may be kept for us: the endpoint's, then the upstream's.
-    pub(super) fn all(sought: Sought<'_>) -> Vec<Self> {
+    pub(super) fn all(sought: LookupKey<'_>) -> Vec<Self> {
         let hosts = [Some(sought.endpoint), sought.upstream];
         let mut hosts: Vec<String> = hosts.into_iter().flatten().map(host).collect();
         hosts.dedup();

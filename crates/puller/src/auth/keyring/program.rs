@@ -1,11 +1,9 @@
 //! Docker's credential programs: `docker-credential-<name> get`, the server on stdin, a JSON document on stdout.
 
 use std::{
-    io,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::Arc,
-    time::Duration,
 };
 
 use serde::Deserialize;
@@ -15,27 +13,8 @@ use tokio::{
     time::timeout,
 };
 
-use super::Trouble;
-use crate::auth::credentials::{Login, Means};
-
-/// What went wrong with a program.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
-    #[error("no name of a credential program")]
-    Name,
-    #[error("not in the search path")]
-    Absent,
-    #[error("cannot run it")]
-    Run(#[source] io::Error),
-    #[error("no answer within {} s", DEADLINE.as_secs())]
-    Deadline,
-    #[error("an answer over {ANSWER_BYTES_MAX} bytes")]
-    TooLarge,
-    #[error("{status}{}", if said.is_empty() { String::new() } else { format!(": {said}") })]
-    Exit { status: ExitStatus, said: String },
-    #[error("an answer that is no credentials")]
-    Answer,
-}
+use super::error::{ANSWER_BYTES_MAX, DEADLINE, Failure, KeyringError};
+use crate::auth::login::{CredentialKind, Login};
 
 #[derive(Deserialize)]
 struct Answer {
@@ -61,21 +40,25 @@ pub(super) async fn login(
     name: &str,
     search: &[PathBuf],
     server: &str,
-) -> Result<Option<Login>, Arc<Trouble>> {
+) -> Result<Option<Login>, Arc<KeyringError>> {
     let ran = async {
         let program = find(name, search).await?;
         let ran = timeout(DEADLINE, run(&program, server)).await;
         read(&ran.map_err(|_| Failure::Deadline)??)
     };
-    let answer = ran.await.map_err(|source| Trouble::Program {
+    let answer = ran.await.map_err(|source| KeyringError::Program {
         name: name.chars().take(NAME_CHARS_MAX).collect(),
         source,
     })?;
     let Some(answer) = answer else {
         return Ok(None);
     };
-    let login = Login::new(Means::Password, Some(answer.username), answer.secret.into());
-    let login = login.map_err(|source| Trouble::Unusable {
+    let login = Login::new(
+        CredentialKind::Password,
+        Some(answer.username),
+        answer.secret.into(),
+    );
+    let login = login.map_err(|source| KeyringError::Unusable {
         registry: server.to_owned(),
         source,
     })?;
@@ -206,8 +189,6 @@ fn shorten(text: &str) -> String {
         .collect()
 }
 
-const DEADLINE: Duration = Duration::from_secs(10);
-const ANSWER_BYTES_MAX: usize = 64 << 10;
 const COMPLAINT_BYTES_MAX: usize = 4 << 10;
 const SAID_CHARS_MAX: usize = 200;
 const NAME_CHARS_MAX: usize = 64;
@@ -265,7 +246,7 @@ mod tests {
         assert!(
             matches!(
                 &*trouble,
-                Trouble::Program {
+                KeyringError::Program {
                     source: Failure::Deadline,
                     ..
                 }

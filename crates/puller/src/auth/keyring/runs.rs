@@ -1,46 +1,39 @@
 //! What credential programs said: kept for a while, one run in flight.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
 use longshore_reference::Digest;
-use tokio::{sync::OnceCell, time::Instant};
+use tokio::time::Instant;
 
-use super::Trouble;
-use crate::{auth::credentials::Login, sync::lock};
+use super::error::KeyringError;
+use crate::{auth::login::Login, single_flight::SingleFlight};
 
 /// The results of runs, by program and server.
-#[derive(Default)]
-pub(super) struct Runs(Mutex<Known>);
-
-#[derive(Default)]
-struct Known {
-    slots: HashMap<(Box<str>, Box<str>), Arc<Slot>>,
-    count: u64,
+pub(super) struct Runs {
+    runs: SingleFlight<(Box<str>, Box<str>), Run>,
+    count: AtomicU64,
 }
 
 /// One run.
-struct Slot {
+#[derive(Clone)]
+struct Run {
     number: u64,
     /// What the run before it found.
     before: Option<Digest>,
-    result: OnceCell<Kept>,
-}
-
-struct Kept {
     found: Found,
     at: Instant,
 }
 
-type Found = Result<Option<Login>, Arc<Trouble>>;
+type Found = Result<Option<Login>, Arc<KeyringError>>;
 
 impl Runs {
     /// What the program has for `server`: kept, or found out by `run`. What the run `stale` found is not good any more.
-    ///
-    /// Cancel-safe: when the caller whose run it is goes away, one of those who wait starts its own.
     pub(super) async fn obtain(
         &self,
         program: &str,
@@ -48,53 +41,43 @@ impl Runs {
         stale: Option<u64>,
         run: impl Future<Output = Found>,
     ) -> Found {
-        let slot = self.slot(program, server, stale);
-        let kept = slot.result.get_or_init(|| async {
+        let key = (program.into(), server.into());
+        let now = Instant::now();
+        let holds = |run: &Run| run.holds(stale, now);
+        let make = |before: Option<Run>| async move {
+            let number = self.count.fetch_add(1, Ordering::Relaxed);
             let mut found = run.await;
             if let Ok(Some(login)) = &mut found {
-                login.run = Some(slot.number);
+                login.run = Some(number);
             }
-            let at = Instant::now();
-            Kept { found, at }
-        });
-        kept.await.found.clone()
-    }
-
-    fn slot(&self, program: &str, server: &str, stale: Option<u64>) -> Arc<Slot> {
-        let mut known = lock(&self.0);
-        let key = (program.into(), server.into());
-        let old = known.slots.get(&key);
-        if let Some(slot) = old
-            && slot.holds(stale, Instant::now())
-        {
-            return Arc::clone(slot);
-        }
-        let before = old.and_then(|slot| slot.found());
-        if known.slots.len() >= SLOTS_MAX {
-            known.slots.clear();
-        }
-        known.count += 1;
-        let slot = Arc::new(Slot {
-            number: known.count,
-            before,
-            result: OnceCell::new(),
-        });
-        known.slots.insert(key, Arc::clone(&slot));
-        slot
+            Run {
+                number,
+                before: before.and_then(|before| before.login_id()),
+                found,
+                at: Instant::now(),
+            }
+        };
+        self.runs.obtain(&key, holds, make).await.value.found
     }
 }
 
-impl Slot {
-    fn found(&self) -> Option<Digest> {
-        let found = self.result.get()?.found.as_ref().ok()?;
+impl Default for Runs {
+    fn default() -> Self {
+        Self {
+            runs: SingleFlight::new(RUNS_MAX),
+            count: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Run {
+    fn login_id(&self) -> Option<Digest> {
+        let found = self.found.as_ref().ok()?;
         found.as_ref().map(|login| login.id)
     }
 
     fn holds(&self, stale: Option<u64>, now: Instant) -> bool {
-        let Some(kept) = self.result.get() else {
-            return true;
-        };
-        let life = match &kept.found {
+        let life = match &self.found {
             // A program that says the same again need not be asked a third time soon.
             Ok(Some(login)) if stale == Some(self.number) => match self.before == Some(login.id) {
                 true => SAME_FOR,
@@ -104,7 +87,7 @@ impl Slot {
             Ok(None) => NONE_FOR,
             Err(_) => FAILED_FOR,
         };
-        now < kept.at + life
+        now < self.at + life
     }
 }
 
@@ -112,4 +95,4 @@ const FOUND_FOR: Duration = Duration::from_secs(300);
 const SAME_FOR: Duration = Duration::from_secs(60);
 const NONE_FOR: Duration = Duration::from_secs(60);
 const FAILED_FOR: Duration = Duration::from_secs(10);
-const SLOTS_MAX: usize = 256;
+const RUNS_MAX: usize = 256;

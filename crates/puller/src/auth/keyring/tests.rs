@@ -3,10 +3,10 @@ use std::path::Path;
 use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::{document::Document, names::*, *};
-use crate::auth::credentials::Means;
+use crate::auth::login::CredentialKind;
 
-fn sought<'a>(endpoint: &'a str, repository: &'a str) -> Sought<'a> {
-    Sought {
+fn sought<'a>(endpoint: &'a str, repository: &'a str) -> LookupKey<'a> {
+    LookupKey {
         endpoint,
         upstream: None,
         repository,
@@ -44,13 +44,13 @@ fn names_from_the_most_specific() {
     assert_eq!(name.keys(), keys);
     assert_eq!(name.servers(), ["https://index.docker.io/v1/", "docker.io"]);
     assert_eq!(only("h:5000", "a").servers(), ["h:5000"]);
-    let both = Sought {
+    let both = LookupKey {
         upstream: Some("corp.example"),
         ..sought("harbor.corp.example", "a")
     };
     let hosts: Vec<String> = Name::all(both).into_iter().map(|name| name.host).collect();
     assert_eq!(hosts, ["harbor.corp.example", "corp.example"]);
-    let same = Sought {
+    let same = LookupKey {
         upstream: Some("docker.io"),
         ..sought("registry-1.docker.io", "a")
     };
@@ -58,12 +58,12 @@ fn names_from_the_most_specific() {
 }
 
 /// What a file has for `host/a/b`: means, user and secret.
-fn found(text: &str, host: &str, bare: bool) -> Result<Option<String>, Trouble> {
+fn found(text: &str, host: &str, bare: bool) -> Result<Option<String>, KeyringError> {
     let document = Document::parse(Path::new("c.json"), text.as_bytes(), bare)?;
     let login = document.login(&only(host, "a/b"))?;
     Ok(login.map(|login| {
         let username = login.username.as_deref().unwrap_or_default();
-        format!("{:?} {username} {}", login.means(), login.secret())
+        format!("{:?} {username} {}", login.kind(), login.secret())
     }))
 }
 
@@ -303,7 +303,7 @@ async fn files_that_are_absent() {
     );
     let keyring = Keyring::docker_config(Some(absent), places);
     let error = keyring.login(sought("h", "a"), None).await.unwrap_err();
-    assert!(matches!(&*error, Trouble::Read { .. }), "{error}");
+    assert!(matches!(&*error, KeyringError::Read { .. }), "{error}");
 }
 
 /// The runs themselves, without processes.
@@ -317,20 +317,20 @@ mod runs {
     use crate::auth::keyring::runs::Runs;
 
     fn login(secret: &str) -> Login {
-        Login::new(Means::Password, Some("u".into()), secret.into()).unwrap()
+        Login::new(CredentialKind::Password, Some("u".into()), secret.into()).unwrap()
     }
 
     async fn obtain(
         runs: &Runs,
         stale: Option<u64>,
-        run: impl Future<Output = Result<Option<Login>, Arc<Trouble>>>,
+        run: impl Future<Output = Result<Option<Login>, Arc<KeyringError>>>,
     ) -> Option<Login> {
         runs.obtain("p", "s", stale, run).await.unwrap_or_default()
     }
 
     #[tokio::test(start_paused = true)]
     async fn are_kept_for_a_while() {
-        let failed = || Trouble::Base64 {
+        let failed = || KeyringError::Base64 {
             path: "p".into(),
             registry: "r".into(),
         };

@@ -1,5 +1,3 @@
-use std::sync::atomic::{AtomicUsize, Ordering};
-
 use super::*;
 
 fn key(scope: &str) -> Key {
@@ -71,72 +69,36 @@ fn answers() {
     }
 }
 
-#[tokio::test]
-async fn one_exchange_for_all_who_wait() {
-    let tokens = Arc::new(Tokens::default());
-    let asked = Arc::new(AtomicUsize::new(0));
-    let gate = Arc::new(tokio::sync::Notify::new());
-    let one = || {
-        let (tokens, asked, gate) = (Arc::clone(&tokens), Arc::clone(&asked), Arc::clone(&gate));
-        async move {
-            let exchange = async {
-                asked.fetch_add(1, Ordering::SeqCst);
-                gate.notified().await;
-                outcome("Bearer t", LONG)
-            };
-            tokens.obtain(key("a"), exchange).await.cached
-        }
-    };
-    let (mut first, mut second) = (Box::pin(one()), Box::pin(one()));
-    assert!(futures_pending(&mut first).await && futures_pending(&mut second).await);
-    // The one whose exchange runs goes away: the other starts its own, nobody waits for ever.
-    drop(first);
-    assert!(futures_pending(&mut second).await);
-    let third = one();
-    gate.notify_one();
-    assert!(!second.await);
-    assert!(third.await);
-    assert_eq!(asked.load(Ordering::SeqCst), 2);
-}
-
-/// Polls once.
-async fn futures_pending<F: Future + Unpin>(future: &mut F) -> bool {
-    std::future::poll_fn(|cx| {
-        std::task::Poll::Ready(std::pin::Pin::new(&mut *future).poll(cx).is_pending())
-    })
-    .await
-}
-
 #[tokio::test(start_paused = true)]
 async fn tokens_end_and_are_forgotten() {
     let tokens = Tokens::default();
     let held = tokens
         .obtain(key("a"), async { outcome("Bearer 1", LONG) })
         .await;
-    assert!(!held.cached);
+    assert!(!held.cached());
     assert!(
         tokens
             .obtain(key("a"), async { outcome("Bearer 2", LONG) })
             .await
-            .cached
+            .cached()
     );
     assert!(
         !tokens
             .obtain(key("b"), async { outcome("Bearer b", LONG) })
             .await
-            .cached
+            .cached()
     );
     tokens.forget(&held);
     let fresh = tokens
         .obtain(key("a"), async { outcome("Bearer 3", LONG) })
         .await;
-    assert!(!fresh.cached);
+    assert!(!fresh.cached());
     tokens.forget(&held);
     assert!(
         tokens
             .obtain(key("a"), async { outcome("Bearer 4", LONG) })
             .await
-            .cached,
+            .cached(),
         "forgetting an old token leaves its successor"
     );
     tokio::time::advance(LONG).await;
@@ -144,7 +106,7 @@ async fn tokens_end_and_are_forgotten() {
         !tokens
             .obtain(key("a"), async { outcome("Bearer 5", LONG) })
             .await
-            .cached
+            .cached()
     );
 }
 
@@ -159,16 +121,14 @@ async fn failures_are_not_kept() {
         tokens
             .obtain(key("a"), async { failed() })
             .await
-            .outcome
-            .result
+            .result()
             .is_err()
     );
     assert!(
         tokens
             .obtain(key("a"), async { outcome("Bearer t", LONG) })
             .await
-            .outcome
-            .result
+            .result()
             .is_ok()
     );
 }
@@ -180,7 +140,7 @@ async fn the_cache_is_bounded() {
         tokens
             .obtain(key(&i.to_string()), async { outcome("Bearer t", LONG) })
             .await;
-        assert!(tokens.lock().len() <= TOKENS_MAX);
+        assert!(tokens.outcomes.len() <= TOKENS_MAX);
     }
 }
 

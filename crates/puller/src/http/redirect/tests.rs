@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use super::*;
 use crate::{
     Config, Connect, Connecting, Endpoint, PrivateAddresses, Resolve, Resolving, classify::Role,
-    endpoint::Contact, lookup::Version,
+    endpoint::EndpointState, lookup::Version,
 };
 
 #[test]
@@ -138,10 +138,10 @@ async fn follow(
     config.connector = Some(Arc::clone(&here) as _);
     let url = endpoint.url().clone();
     let private = &config.private_addresses;
-    let contact = Contact::new(url, Version::V2, None, Role::Origin, None, private);
-    let request = Request::new(Method::GET, contact.url().clone(), HeaderMap::new());
+    let endpoint = EndpointState::new(url, Version::V2, None, Role::Origin, None, private);
+    let request = Request::new(Method::GET, endpoint.url().clone(), HeaderMap::new());
     let client = Client::new(&config).unwrap();
-    (client.follow(contact.origin(), request).await, here)
+    (client.follow(endpoint.origin(), request).await, here)
 }
 
 fn is_private(result: &Result<Followed, Failure>) -> bool {
@@ -252,9 +252,9 @@ async fn a_look_up_has_a_deadline() {
     assert_eq!(begun.elapsed(), config.timeouts.connect);
     let url = endpoint.url().clone();
     let private = PrivateAddresses::default();
-    let contact = Contact::new(url.clone(), Version::V2, None, Role::Origin, None, &private);
+    let endpoint = EndpointState::new(url.clone(), Version::V2, None, Role::Origin, None, &private);
     let request = Request::new(Method::GET, url, HeaderMap::new());
-    let failure = client.follow(contact.origin(), request).await.unwrap_err();
+    let failure = client.follow(endpoint.origin(), request).await.unwrap_err();
     let timed_out = matches!(
         failure.error,
         Error::TimedOut {

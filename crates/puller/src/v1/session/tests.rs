@@ -1,7 +1,13 @@
 use longshore_tests::Origin;
 
 use super::*;
-use crate::{Api, Config, Endpoint, PrivateAddresses, Upstream, classify::Role, lookup::Version};
+use crate::{
+    Api, Config, Endpoint, Kind, PrivateAddresses,
+    endpoint::Endpoints,
+    error::Fault,
+    request::Requests,
+    v1::ask::{Get, Index},
+};
 
 fn headers(name: &'static str, values: &[&str]) -> HeaderMap {
     let mut headers = HeaderMap::new();
@@ -85,27 +91,24 @@ fn tokens() {
 #[test]
 fn who_gets_what() {
     let index = url("https://index.example/v1/");
-    let contact = Contact::new(
-        index,
-        Version::V1,
-        None,
-        Role::Origin,
-        None,
-        &PrivateAddresses::default(),
-    );
     let login = HeaderValue::from_static("Basic x");
     for (always, token, to, wants_token, expected) in WHO {
         let (always, token, wants_token, expected) = (*always, *token, *wants_token, *expected);
-        let mut session = Session::new(&contact, Some((login.clone(), always)));
+        let mut session = Session::new(
+            &index,
+            Some(BasicLogin {
+                header: login.clone(),
+                always,
+                id: Digest::sha256(b""),
+            }),
+        );
         session.endpoints = ["https://listed.other/v1/", "https://cdn.index.example/v1/"]
             .map(url)
             .to_vec();
         if token {
             session.learn(&headers(TOKEN, &["t"]));
         }
-        let mut get = Get::new(&url(to), "x", Kind::Blob);
-        get.wants_token = wants_token;
-        let found = session.authorization(&contact, &get, &[]);
+        let found = session.authorization(&url(&format!("{to}x")), wants_token, &[]);
         let shown = found.as_ref().map(|v| v.to_str().unwrap());
         assert_eq!(shown, expected, "{to} {always} {token} {wants_token}");
     }
@@ -127,13 +130,15 @@ async fn whom_an_index_may_name() {
         if allowed {
             config.private_addresses = PrivateAddresses::parse(["127.0.0.0/8"]).unwrap();
         }
-        let upstream = Upstream::new(config).unwrap();
-        let inner = &upstream.inner;
-        let contact = &inner.contacts[0];
-        let session = Session::new(contact, None);
+        let endpoints = Endpoints::new(&config, &config.endpoints[0]);
+        let index = Index {
+            requests: &Requests::new(&config).unwrap(),
+            endpoint: endpoints.get(0).unwrap(),
+        };
+        let session = Session::new(index.endpoint.url(), None);
         let endpoint = url(&format!("http://{host}:{port}/v1/"));
         let get = Get::new(&endpoint, "images/x/layer", Kind::Blob);
-        let failure = inner.ask_v1(contact, &session, &get).await.unwrap_err();
+        let failure = index.ask(&session, &get).await.unwrap_err();
         let refused = matches!(
             failure.error,
             Error::Misbehaved {

@@ -1,7 +1,9 @@
 //! What a v1 registry is asked, and what it is shown.
 
+use std::sync::Arc;
+
 use longshore_manifest::{MediaType, v1::Ancestry};
-use longshore_puller::{Api, Fault as Wrong};
+use longshore_puller::{Api, Fault as Wrong, Keychain, Lookup};
 
 use super::*;
 use crate::keyring::Folder;
@@ -450,4 +452,48 @@ async fn cookies_of_redirects_are_kept() {
     .await;
     let upstream = Upstream::new(config_of(&[&server.url()], Api::V1)).unwrap();
     upstream.manifest(&tagged("library/app:1")).await.unwrap();
+}
+
+/// Credentials by repository: those of the user `a` or `b`.
+#[derive(Debug)]
+struct Users;
+
+impl Keychain for Users {
+    fn find(&self, _registry: &str, repository: &str) -> Lookup<'_> {
+        let username = match repository {
+            "library/app" => "a",
+            _ => "b",
+        };
+        let found = Credentials::Basic {
+            username: username.to_owned(),
+            password: Secret::value("p"),
+        };
+        Box::pin(async move { Ok(Some(found)) })
+    }
+}
+
+#[tokio::test]
+async fn a_rate_limit_is_of_the_credentials_it_was_met_with() {
+    let server = Server::start(|seen| {
+        let is_a = seen.header("authorization") == Some("Basic YTpw");
+        if is_a && seen.path.ends_with("/tags/1") {
+            return Answer::new(429, "").with("Retry-After", 60);
+        }
+        let mut seen = seen.clone();
+        seen.path = seen.path.replace("library/other", "library/app");
+        standalone(&seen)
+    })
+    .await;
+    let mut config = config_of(&[&server.url()], Api::V1);
+    config.credentials = Some(Credentials::Keychain(Arc::new(Users)));
+    let upstream = Upstream::new(config).unwrap();
+    for _ in 0..2 {
+        let error = upstream
+            .resolve(&tagged("library/app:1"))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, Error::Limited { .. }), "{error:?}");
+    }
+    assert_eq!(server.count("app/tags/1"), 1, "it was remembered");
+    upstream.resolve(&tagged("library/other:1")).await.unwrap();
 }

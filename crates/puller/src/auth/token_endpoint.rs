@@ -1,4 +1,4 @@
-//! Asks a token endpoint, by GET or by POST (distribution's token specification and its OAuth 2 form).
+//! Asks token endpoints, by GET or by POST (distribution's token specification and its OAuth 2 form).
 
 use std::{
     sync::Arc,
@@ -12,19 +12,38 @@ use http::{
 use tokio::time::Instant;
 use url::{Url, form_urlencoded};
 
+use super::{
+    authorizer::TokenRequest,
+    login::{CredentialKind, Login},
+    realm,
+    token::{self, Answer, Grant, Key, Outcome, Refusal, Tokens},
+};
 use crate::{
-    Error, Kind,
-    auth::{
-        credentials::{Login, Means},
-        realm,
-        token::{self, Answer, Grant, Key, Outcome, Refusal},
-    },
-    endpoint::Contact,
+    Config, Error, Kind,
     error::{Fault, Reason},
-    http::{self as transport, Request, Response},
-    upstream::Inner,
+    exchange::Exchange,
+    http::{self as transport, Origin, Request, Response},
     wire::retry_after,
 };
+
+/// The tokens of one upstream, and how they are asked for.
+#[derive(Debug)]
+pub(crate) struct Authority {
+    tokens: Tokens,
+    /// Hosts of token endpoints that may have the credentials whatever their domain.
+    pub(crate) realms: Vec<String>,
+    by_post: bool,
+}
+
+/// One exchange with a token endpoint.
+struct Asking<'a> {
+    authority: &'a Authority,
+    exchange: &'a Exchange,
+    /// For whom the token is.
+    origin: &'a Origin,
+    realm: &'a Url,
+    key: &'a Key,
+}
 
 /// A form for the token endpoint, by what it proves who we are with.
 enum Form<'a> {
@@ -35,48 +54,56 @@ enum Form<'a> {
 /// No token, and how long that holds.
 type NoToken = (Refusal, Duration);
 
-impl Inner {
+impl Authority {
+    pub(crate) fn new(config: &Config) -> Self {
+        Self {
+            tokens: Tokens::default(),
+            realms: config.realms.clone(),
+            by_post: config.tokens_by_post,
+        }
+    }
+
     /// The token for these credentials and this scope: held, or asked for once however many wait for it.
     pub(crate) async fn token(
         &self,
-        contact: &Contact,
-        login: Option<&Login>,
-        realm: &Url,
-        service: Option<String>,
-        scope: String,
+        exchange: &Exchange,
+        origin: &Origin,
+        wanted: TokenRequest,
     ) -> Grant {
+        let TokenRequest {
+            login,
+            realm,
+            service,
+            scope,
+        } = wanted;
         let key = Key {
-            login: login.map(|l| l.id),
+            login: login.as_ref().map(|login| login.id),
             realm: realm.as_str().to_owned(),
             service,
             scope: token::scopes(&scope),
         };
+        let asking = Asking {
+            authority: self,
+            exchange,
+            origin,
+            realm: &realm,
+            key: &key,
+        };
         // Boxed: every request has room for it, and few need it.
-        let exchange = Box::pin(self.ask_for_token(contact, login, realm, &key));
-        self.tokens.obtain(key.clone(), exchange).await
+        let outcome = Box::pin(asking.outcome(login.as_ref()));
+        self.tokens.obtain(key.clone(), outcome).await
     }
 
-    /// Whether the token endpoint may see the credentials for this endpoint.
-    pub(crate) fn trusts(&self, contact: &Contact, realm: &Url) -> bool {
-        let trusted = realm::may_have_credentials(realm, contact.url(), &self.realms);
-        if !trusted {
-            tracing::debug!(
-                upstream = %self.name, endpoint = %contact.host(), realm = realm.host_str(),
-                "token endpoint of another domain gets no credentials"
-            );
-        }
-        trusted
+    /// Drops a token that was not accepted, unless another has replaced it already.
+    pub(crate) fn forget(&self, grant: &Grant) {
+        self.tokens.forget(grant);
     }
+}
 
-    async fn ask_for_token(
-        &self,
-        contact: &Contact,
-        login: Option<&Login>,
-        realm: &Url,
-        key: &Key,
-    ) -> Outcome {
+impl Asking<'_> {
+    async fn outcome(&self, login: Option<&Login>) -> Outcome {
         let start = Instant::now();
-        match self.exchange_token(contact, login, realm, key).await {
+        match self.answer(login).await {
             Ok(answer) => Outcome {
                 result: Ok(answer.header),
                 until: start + answer.life,
@@ -88,71 +115,56 @@ impl Inner {
         }
     }
 
-    async fn exchange_token(
-        &self,
-        contact: &Contact,
-        login: Option<&Login>,
-        realm: &Url,
-        key: &Key,
-    ) -> Result<Answer, NoToken> {
-        if !realm::may_be_asked(realm, contact.url()) {
-            return Err(now(Error::misbehaved(contact.host(), Fault::Realm)));
+    async fn answer(&self, login: Option<&Login>) -> Result<Answer, NoToken> {
+        if !realm::may_be_asked(self.realm, &self.origin.url) {
+            return Err(now(Error::misbehaved(&self.origin.host, Fault::Realm)));
         }
         let Some(login) = login else {
-            return self.token_by_get(contact, realm, key, None).await;
+            return self.by_get(None).await;
         };
-        if let Some(held) = self.tokens.refresh(key) {
-            let form = Form::Refresh(&held);
-            if let Some(answer) = self.token_by_post(contact, realm, key, &form).await? {
+        let tokens = &self.authority.tokens;
+        if let Some(held) = tokens.refresh(self.key) {
+            if let Some(answer) = self.by_post(&Form::Refresh(&held)).await? {
                 return Ok(answer);
             }
-            self.tokens.forget_refresh(key, &held);
+            tokens.forget_refresh(self.key, &held);
         }
-        let form = match (login.means(), &login.username) {
-            (Means::Identity, _) => Some(Form::Refresh(login.secret())),
-            (Means::Password, Some(username)) if self.tokens_by_post => {
+        let form = match (login.kind(), &login.username) {
+            (CredentialKind::Identity, _) => Some(Form::Refresh(login.secret())),
+            (CredentialKind::Password, Some(username)) if self.authority.by_post => {
                 Some(Form::Password(username, login.secret()))
             }
-            (Means::Password | Means::Static, _) => None,
+            (CredentialKind::Password | CredentialKind::Static, _) => None,
         };
         if let Some(form) = form
-            && let Some(answer) = self.token_by_post(contact, realm, key, &form).await?
+            && let Some(answer) = self.by_post(&form).await?
         {
             return Ok(answer);
         }
         match &login.header {
-            Some(_) => self.token_by_get(contact, realm, key, Some(login)).await,
+            Some(_) => self.by_get(Some(login)).await,
             None => Err((Refusal::Refused, REFUSED_FOR)),
         }
     }
 
     /// The form that distribution had first.
-    async fn token_by_get(
-        &self,
-        contact: &Contact,
-        realm: &Url,
-        key: &Key,
-        login: Option<&Login>,
-    ) -> Result<Answer, NoToken> {
+    async fn by_get(&self, login: Option<&Login>) -> Result<Answer, NoToken> {
         let request = Request {
             authorization: login.and_then(|login| login.header.clone()),
-            ..Request::new(Method::GET, token_url(realm, key, login), headers())
+            ..Request::new(
+                Method::GET,
+                token_url(self.realm, self.key, login),
+                headers(),
+            )
         };
-        let followed = self
-            .exchange(contact, Kind::Token, request)
-            .await
-            .map_err(|f| now(f.error))?;
-        let anonymous = login.is_some() && !transport::same_origin(&followed.url, realm);
-        let read = self.read_token(
-            contact,
-            followed.response,
-            key,
-            login.is_some() && !anonymous,
-        );
-        let mut answer = read.await?;
+        let sent = self.exchange.send(self.origin, Kind::Token, request).await;
+        let followed = sent.map_err(|failure| now(failure.error))?;
+        let anonymous = login.is_some() && !transport::same_origin(&followed.url, self.realm);
+        let with_credentials = login.is_some() && !anonymous;
+        let mut answer = self.read(followed.response, with_credentials).await?;
         if anonymous {
             tracing::warn!(
-                upstream = %self.name, endpoint = %contact.host(), host = followed.url.host_str(),
+                upstream = %self.exchange.name(), endpoint = %self.origin.host, host = followed.url.host_str(),
                 "token endpoint redirects to another host, which gets no credentials"
             );
             // What an anonymous client may do is not kept as what the credentials may do.
@@ -163,44 +175,33 @@ impl Inner {
 
     /// The form of OAuth 2. `None` where it is refused as servers that do not know it do: 404 (GCR), 401 (Artifactory),
     /// 400 (ACR), 405; a refresh token that has ended looks the same.
-    async fn token_by_post(
-        &self,
-        contact: &Contact,
-        realm: &Url,
-        key: &Key,
-        form: &Form<'_>,
-    ) -> Result<Option<Answer>, NoToken> {
+    async fn by_post(&self, form: &Form<'_>) -> Result<Option<Answer>, NoToken> {
         let mut headers = headers();
         headers.insert(
             CONTENT_TYPE,
             HeaderValue::from_static("application/x-www-form-urlencoded"),
         );
         let request = Request {
-            form: Some(encode(key, form).into()),
-            ..Request::new(Method::POST, realm.clone(), headers)
+            form: Some(encode(self.key, form).into()),
+            ..Request::new(Method::POST, self.realm.clone(), headers)
         };
-        let followed = self.exchange(contact, Kind::Token, request).await;
-        let response = followed.map_err(|f| now(f.error))?.response;
+        let sent = self.exchange.send(self.origin, Kind::Token, request).await;
+        let response = sent.map_err(|failure| now(failure.error))?.response;
         if matches!(response.status().as_u16(), 400 | 401 | 404 | 405) {
-            transport::drain(response, self.transport.timeouts.headers).await;
+            transport::drain(response, self.exchange.timeouts().headers).await;
             return Ok(None);
         }
-        let answer = self.read_token(contact, response, key, true).await?;
+        let answer = self.read(response, true).await?;
         if let Some(refresh) = &answer.refresh {
-            self.tokens.keep_refresh(key, Arc::clone(refresh));
+            let tokens = &self.authority.tokens;
+            tokens.keep_refresh(self.key, Arc::clone(refresh));
         }
         Ok(Some(answer))
     }
 
-    async fn read_token(
-        &self,
-        contact: &Contact,
-        response: Response,
-        key: &Key,
-        with_credentials: bool,
-    ) -> Result<Answer, NoToken> {
-        let host = contact.host();
-        let patience = self.transport.timeouts.headers;
+    async fn read(&self, response: Response, with_credentials: bool) -> Result<Answer, NoToken> {
+        let host = &self.origin.host;
+        let patience = self.exchange.timeouts().headers;
         match response.status().as_u16() {
             200 => {
                 let body = transport::body(response, host, patience, TOKEN_BYTES_MAX)
@@ -217,7 +218,9 @@ impl Inner {
                     endpoint: Arc::clone(host),
                     retry_after,
                 };
-                let wait = retry_after.unwrap_or_else(|| self.tokens.backoff(key, Instant::now()));
+                let tokens = &self.authority.tokens;
+                let backoff = || tokens.backoff(self.key, Instant::now());
+                let wait = retry_after.unwrap_or_else(backoff);
                 Err((Refusal::Failed(error), wait))
             }
             status @ (408 | 500..=599) => {

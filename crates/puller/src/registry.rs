@@ -1,0 +1,4 @@
+//! One client for many registries.
+
+pub(crate) mod blob;
+pub(crate) mod client;

@@ -1,0 +1,5 @@
+//! Requests and answers of protocol v2 (the OCI distribution specification).
+
+pub(crate) mod blob;
+pub(crate) mod list;
+pub(crate) mod manifest;
