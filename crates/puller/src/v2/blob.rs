@@ -1,10 +1,10 @@
 //! Blobs of protocol v2.
 
 use http::{Method, StatusCode};
-use longshore_reference::Canonical;
+use longshore_reference::{Canonical, Digest};
 
 use crate::{
-    Download, Error, Kind,
+    Download, Error, Fault, Kind,
     ask::Ask,
     attempt::{Rules, try_each},
     calls::Calls,
@@ -32,6 +32,7 @@ async fn size_at(
     match requests.ask(endpoint, &head).await {
         // Some servers answer every HEAD with a length of 0.
         Ok(response) => {
+            check_digest(endpoint, &response, blob)?;
             if let Some(size) = size_of(&response).filter(|&size| size > 0) {
                 return Ok(Some(size));
             }
@@ -43,9 +44,10 @@ async fn size_at(
     }
     let first_byte = ask(blob, Method::GET, Some("bytes=0-0".to_owned()));
     let response = requests.ask(endpoint, &first_byte).await?;
+    let checked = check_digest(endpoint, &response, blob);
     let size = size_of(&response);
     transport::drain(response, requests.exchange.timeouts().headers).await;
-    Ok(size)
+    checked.map(|()| size)
 }
 
 /// Opens a blob.
@@ -115,6 +117,25 @@ fn ask(blob: &Canonical, method: Method, range: Option<String>) -> Ask<'_> {
         query: None,
         range,
     }
+}
+
+/// Refuses an answer that names another digest: it says nothing of this blob. One of another algorithm may be the same
+/// content.
+fn check_digest(
+    endpoint: &EndpointState,
+    response: &Response,
+    blob: &Canonical,
+) -> Result<(), Failure> {
+    let digest = blob.digest();
+    let differs = |named: Digest| named != digest && named.algorithm() == digest.algorithm();
+    if !fields::content_digests(response.headers()).any(differs) {
+        return Ok(());
+    }
+    let fault = Fault::Header(fields::DOCKER_CONTENT_DIGEST);
+    Err(Failure {
+        error: Error::misbehaved(endpoint.host(), fault),
+        own: true,
+    })
 }
 
 fn size_of(response: &Response) -> Option<u64> {

@@ -180,14 +180,11 @@ fn check_schema1(bytes: &Bytes, media_type: Option<&str>) -> Result<(), longshor
 }
 
 fn head(headers: &HeaderMap) -> Head {
-    let values = headers.get_all(DOCKER_CONTENT_DIGEST).iter();
-    let mut digests = values.filter_map(|value| Digest::parse(value.to_str().ok()?.trim()).ok());
     Head {
-        digest: digests.next(),
+        digest: fields::content_digests(headers).next(),
         media_type: fields::media_type(headers),
         size: fields::content_length(headers).filter(|&size| size > 0),
         v1: None,
     }
 }
 
-const DOCKER_CONTENT_DIGEST: &str = "docker-content-digest";

@@ -1,9 +1,13 @@
-//! Header fields with a single value: `Content-Length`, `Content-Type`.
+//! Header fields: `Content-Length`, `Content-Type`, `Docker-Content-Digest`.
 
 use http::{
     HeaderMap, HeaderName,
     header::{CONTENT_LENGTH, CONTENT_TYPE},
 };
+use longshore_reference::Digest;
+
+/// Names the digest of what is sent.
+pub(crate) const DOCKER_CONTENT_DIGEST: &str = "docker-content-digest";
 
 /// The one `Content-Length`, also of a response to HEAD. `None` where several differ.
 pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
@@ -31,6 +35,12 @@ pub(crate) fn media_type(headers: &HeaderMap) -> Option<String> {
     let text = headers.get(CONTENT_TYPE)?.to_str().ok()?;
     let media_type = text.split(';').next().unwrap_or_default().trim();
     (!media_type.is_empty()).then(|| media_type.to_owned())
+}
+
+/// The digests that `Docker-Content-Digest` names.
+pub(crate) fn content_digests(headers: &HeaderMap) -> impl Iterator<Item = Digest> + '_ {
+    let values = headers.get_all(DOCKER_CONTENT_DIGEST).iter();
+    values.filter_map(|value| Digest::parse(value.to_str().ok()?.trim()).ok())
 }
 
 /// A header field as text.
