@@ -9,7 +9,7 @@ use longshore_reference::Canonical;
 use crate::blob::bypass::Bypass;
 use crate::blob::reader::{BlobReader, HeldBlob, Opened};
 use crate::chunks::Budget;
-use crate::error::{Error, Refusal};
+use crate::error::Error;
 use crate::fill::context::Context;
 use crate::fill::engine;
 use crate::fill::progress::Progress;
@@ -130,7 +130,7 @@ impl Blobs {
                 return Ok(self.blob(request, known, kept, Some(stamp.size), outcome));
             }
             // Without a size in the record only upstream can say how long the blob is.
-            Lookup::Cut(cut) if known.as_ref().is_some_and(|known| known.size.is_some()) => {
+            Lookup::Cut(cut) if known.as_deref().is_some_and(can_be_salvaged) => {
                 Some(salvage_of(cut))
             }
             Lookup::Cut(_) | Lookup::Nothing => None,
@@ -166,7 +166,8 @@ impl Blobs {
         if let (Some(_), Some(bucket)) = (&known, &context.bucket)
             && let Some(size) = bucket.blob_size(&digest).await
         {
-            return Ok((Some(size), Outcome::Hit));
+            let outcome = context.membership.confirm(request, known.as_deref());
+            return Ok((Some(size), outcome.await?));
         }
         if let Some(follower) = context.fills.find(&digest) {
             let size = follower.fill().progress.borrow().size;
@@ -181,9 +182,6 @@ impl Blobs {
         let size = size
             .inspect_err(|error| context.membership.remember_refusal(request, error))?
             .or_else(|| known.as_ref()?.size);
-        if size.is_some_and(|size| !can_be(size, &digest)) {
-            return Err(Refusal::misbehaved("no bytes for a digest that has some").into());
-        }
         Ok((size, Outcome::Miss))
     }
 
@@ -280,13 +278,16 @@ impl Blobs {
     ) -> Result<Entered, Error> {
         let canonical = &request.target;
         let claimed = known.and_then(|known| known.size);
-        let mut confirmed = known.is_some();
+        let mut confirmed = known.is_some_and(|known| known.belongs());
         for _ in 0..ENTERED_MAX {
             let (context, salvage) = (&self.context, salvage.clone());
             let (follower, leads, want) =
                 engine::enter(context, request, known, salvage, wanted.clone());
-            let elsewhere = follower.fill().canonical.named() != canonical.named();
-            if elsewhere && !confirmed {
+            let leader = follower.fill().canonical.named();
+            let elsewhere = leader != canonical.named();
+            // What a manifest names belongs within one upstream.
+            let same_upstream = leader.domain() == canonical.named().domain() && known.is_some();
+            if elsewhere && !confirmed && !same_upstream {
                 let known = known.map(|known| &**known);
                 context.membership.confirm(request, known).await?;
                 confirmed = true;
@@ -354,6 +355,11 @@ impl BlobRange {
             Self::Last(len) => size.map_or(0, |size| size.saturating_sub(len))..u64::MAX,
         }
     }
+}
+
+/// Whether the rest of a cut file may be given to a repository of which this is known.
+fn can_be_salvaged(known: &ContentRecord) -> bool {
+    known.size.is_some() && known.belongs()
 }
 
 /// What is left of a file that was cut.

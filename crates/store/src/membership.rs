@@ -33,15 +33,23 @@ impl Membership {
         }
     }
 
-    /// Makes sure that the repository has a blob that is held: where nothing is known of it, upstream is asked.
+    /// Makes sure that the repository has a blob that is held. That a manifest names it is enough where the same upstream
+    /// sent it; where nothing is known, or another upstream sent it, upstream is asked.
     pub(crate) async fn confirm(
         &self,
         request: &Request<Canonical>,
         known: Option<&ContentRecord>,
     ) -> Result<Outcome, Error> {
-        if known.is_some() {
+        let Some(known) = known else {
+            return self.confirm_upstream(request).await;
+        };
+        if known.belongs() || self.records.is_of_upstream(&request.target).await {
             return Ok(Outcome::Hit);
         }
+        self.confirm_upstream(request).await
+    }
+
+    async fn confirm_upstream(&self, request: &Request<Canonical>) -> Result<Outcome, Error> {
         if let Some(error) = self.refused(&request.target) {
             return Err(error);
         }
@@ -81,11 +89,13 @@ async fn ask(records: &Records, request: &Request<Canonical>) -> Result<Option<u
     let known = records.content(blob).await;
     let origin = known.as_ref().and_then(|known| known.origin.as_ref());
     let refusal = match request.remote.has(blob, origin).await {
-        Ok(size) => {
-            // The size is a claim, and not recorded.
+        // The size is a claim, and not recorded.
+        Ok(size) if size.is_none_or(|size| can_be(size, &blob.digest())) => {
             records.put_content(blob, ContentRecord::confirmed()).await;
-            return Ok(size.filter(|size| can_be(*size, &blob.digest())));
+            return Ok(size);
         }
+        // Such an answer says nothing of the blob.
+        Ok(_) => Refusal::misbehaved("no bytes for a digest that has some"),
         Err(refusal) => refusal,
     };
     // Another process that shares the bucket may know more.

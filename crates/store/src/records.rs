@@ -18,6 +18,7 @@ mod content;
 mod members;
 mod obsolete;
 mod origin;
+mod sent;
 mod tag;
 
 pub(crate) use content::{Child, ContentRecord, can_be};
@@ -25,6 +26,7 @@ use members::{Members, Repository};
 pub(crate) use obsolete::Obsolete;
 pub use origin::Origin;
 pub(crate) use origin::format;
+use sent::Sent;
 pub(crate) use tag::{TagRecord, age, seconds};
 
 /// Tag records in memory.
@@ -45,6 +47,7 @@ pub(crate) struct Records {
     bucket: Option<Bucket>,
     tags: Cache<Tagged, Arc<TagRecord>>,
     members: Members,
+    sent: Sent,
 }
 
 impl Records {
@@ -54,6 +57,7 @@ impl Records {
             bucket,
             tags: Cache::new(RECORDS_IN_MEMORY),
             members: Members::new(),
+            sent: Sent::new(),
         }
     }
 
@@ -117,13 +121,56 @@ impl Records {
         repository.get(&digest)
     }
 
-    /// What is known of a manifest in a repository, by the bucket too.
+    /// What is known of a manifest that belongs to a repository, by the bucket too.
     pub(crate) async fn manifest(&self, canonical: &Canonical) -> Option<Arc<ContentRecord>> {
+        let belongs = |record: &ContentRecord| record.belongs() || self.sent.holds(canonical);
         match self.content(canonical).await {
-            Some(record) if record.media_type.is_some() => Some(record),
+            Some(record) if record.media_type.is_some() && belongs(&record) => Some(record),
             _ => self.in_bucket(canonical).await,
         }
         .filter(|record| record.media_type.is_some())
+    }
+
+    /// Whether a blob belongs to a repository, by memory and by the records.
+    pub(crate) async fn belongs(&self, canonical: &Canonical) -> bool {
+        match self.content(canonical).await {
+            Some(known) => known.belongs() || self.is_of_upstream(canonical).await,
+            None => false,
+        }
+    }
+
+    /// Whether a blob that a manifest of the repository names belongs to it: its upstream sent the bytes to any of its
+    /// repositories, or said that this one has them. What other upstreams sent does not count.
+    pub(crate) async fn is_of_upstream(&self, canonical: &Canonical) -> bool {
+        let repository = self.members.of(canonical.named());
+        let found = match self.sent.holds(canonical) {
+            true => Some(ContentRecord::default()),
+            false => self.sent_record(canonical).await,
+        };
+        let Some(record) = found else {
+            return false;
+        };
+        self.sent.note(canonical);
+        // From now on memory answers.
+        repository.put(canonical.digest(), record);
+        true
+    }
+
+    /// What the records say of a blob that an upstream sent: one of the repository, or one of all its repositories.
+    async fn sent_record(&self, canonical: &Canonical) -> Option<ContentRecord> {
+        let own = layout::content(canonical);
+        let own = self.read_local::<ContentRecord>(&own, RECORD_BYTES_MAX);
+        if let Some(own) = own.await.filter(ContentRecord::is_membership) {
+            return Some(own);
+        }
+        let sent = layout::sent(canonical.named().domain(), &canonical.digest());
+        let sent = self.read::<ContentRecord>(sent).await;
+        sent.filter(|record| record.verified)
+    }
+
+    /// The upstream of this repository sent the content: known from now on, and written with its record.
+    pub(crate) fn note_sent(&self, canonical: &Canonical) {
+        self.sent.note(canonical);
     }
 
     /// What the record of a digest says, the bucket's where the local tier has none: one request.
@@ -153,7 +200,14 @@ impl Records {
         }
         if !repository.has_children_of(&manifest) {
             self.members
-                .grown(repository.put_children(manifest, &children()));
+                .put_children(&repository, manifest, &children());
+        }
+    }
+
+    /// The local tier lost a manifest: what it names belongs for its sake no longer. Where a bucket may have it, it stays.
+    pub(crate) fn forget_manifest(&self, digest: &Digest) {
+        if self.bucket.is_none() {
+            self.members.forget_manifest(digest);
         }
     }
 
@@ -189,8 +243,7 @@ impl Records {
                     repository.put(digest, record);
                     self.members.grown(1);
                     if let Some(children) = children {
-                        self.members
-                            .grown(repository.put_children(stored, &children));
+                        self.members.put_children(repository, stored, &children);
                     }
                 }
             }
@@ -213,6 +266,7 @@ impl Records {
                 record.confirmed || record.media_type.is_some() || record.origin.is_some();
             let repository = self.members.of(canonical.named());
             self.members.grown(1);
+            self.put_sent(&canonical, &record).await;
             let record = repository.put(canonical.digest(), record);
             if known.as_ref() == Some(&record) || (is_named && !stands_alone) {
                 continue;
@@ -222,6 +276,21 @@ impl Records {
             {
                 self.write(layout::content(&canonical), &record).await;
             }
+        }
+    }
+
+    /// Records that an upstream has content. Manifests have records of their own, and so has what was made here.
+    async fn put_sent(&self, canonical: &Canonical, record: &ContentRecord) {
+        if !record.is_membership() {
+            return;
+        }
+        let is_blob = record.media_type.is_none() && record.origin.is_none();
+        match record.size.filter(|_| record.verified && is_blob) {
+            Some(size) if self.sent.note_written(canonical) => {
+                let key = layout::sent(canonical.named().domain(), &canonical.digest());
+                self.write(key, &ContentRecord::verified(size)).await;
+            }
+            _ => self.sent.note(canonical),
         }
     }
 

@@ -19,7 +19,7 @@ use common::{
     for_blob, for_manifest, gone, named, open, path_of, read, store, unreachable,
 };
 use futures_util::{FutureExt, StreamExt, stream};
-use longshore_reference::{Digest, Tag, Tagged};
+use longshore_reference::{Canonical, Digest, Named, Tag, Tagged};
 use longshore_store::{BlobRange, Error, Event, Fetched, Options, Outcome, Policy, Refusal, Store};
 use proptest::prelude::*;
 use tokio::sync::Notify;
@@ -367,6 +367,10 @@ fn image(layer: Digest, size: usize) -> Bytes {
 
 /// Pulls a tag that is such a manifest.
 async fn pull_image(store: &Store, path: &str, layer: Digest, size: usize) {
+    pull_image_of(store, named(path), layer, size).await;
+}
+
+async fn pull_image_of(store: &Store, named: Named, layer: Digest, size: usize) {
     let manifest = image(layer, size);
     let ask: AskManifest = Arc::new(move |_| {
         let fetched = Fetched {
@@ -376,9 +380,89 @@ async fn pull_image(store: &Store, path: &str, layer: Digest, size: usize) {
         };
         async move { Answer::Body(fetched) }.boxed()
     });
-    let tagged = Tagged::new(named(path), Tag::parse("latest").unwrap());
+    let tagged = Tagged::new(named, Tag::parse("latest").unwrap());
     let request = for_manifest(tagged, &Policy::default(), ask);
     store.manifest(&request).await.unwrap();
+}
+
+/// A layer that a private upstream sent is not served to a repository of another upstream whose manifest names it.
+#[tokio::test]
+async fn a_manifest_of_one_upstream_does_not_give_it_what_another_one_sent() {
+    for bucket in [None, Some("memory:///")] {
+        let folder = tempfile::tempdir().unwrap();
+        let options = || Options {
+            bucket: bucket.map(|url| url.parse().unwrap()),
+            ..Options::new(folder.path())
+        };
+        let store = Store::open(options()).await.unwrap();
+        let bytes = content(2 * MIB);
+        let digest = Digest::sha256(&bytes);
+        let private = Named::new("private.example", "app").unwrap();
+        let secret = Canonical::new(private.clone(), digest);
+        pull_image_of(&store, private.clone(), digest, bytes.len()).await;
+        let upstream = Upstream::of(&bytes);
+        let blob = open(&store, &secret, &upstream).await.unwrap();
+        read(&blob, 0, None).await.unwrap();
+        store.close().await;
+        let store = Store::open(options()).await.unwrap();
+
+        // Somebody who knows the digest pushes a manifest that names it to another upstream.
+        pull_image(&store, "evil", digest, bytes.len()).await;
+        let evil = canonical("evil", &bytes);
+        let denying = Upstream::refusing(gone);
+        let error = open(&store, &evil, &denying).await.unwrap_err();
+        let is_gone = |error: &Error| matches!(error, Error::Refused(Refusal::Gone { .. }));
+        assert!(is_gone(&error), "{error:?}");
+        let head = store.blob_size(&denying.request(&evil)).await;
+        assert!(is_gone(&head.unwrap_err()));
+        assert_eq!((denying.fetches(), denying.checked()), (0, 1));
+
+        // The repository that has it is not asked, nor is one of the same upstream whose manifest names it.
+        let down = Upstream::refusing(unreachable);
+        let other = Named::new("private.example", "other").unwrap();
+        pull_image_of(&store, private, digest, bytes.len()).await;
+        pull_image_of(&store, other.clone(), digest, bytes.len()).await;
+        for canonical in [secret, Canonical::new(other, digest)] {
+            let blob = open(&store, &canonical, &down).await.unwrap();
+            assert_eq!(blob.outcome(), Outcome::Hit);
+            assert_eq!(read(&blob, 0, None).await.unwrap(), bytes);
+        }
+        // An upstream that has it too says so once.
+        pull_image(&store, "good", digest, bytes.len()).await;
+        let good = canonical("good", &bytes);
+        let blob = open(&store, &good, &upstream).await.unwrap();
+        assert_eq!(blob.outcome(), Outcome::Revalidated);
+        assert_eq!((upstream.fetches(), upstream.checked()), (1, 1));
+        let blob = open(&store, &good, &down).await.unwrap();
+        assert_eq!(blob.outcome(), Outcome::Hit);
+        assert_eq!((down.fetches(), down.checked()), (0, 0));
+        store.close().await;
+    }
+}
+
+/// The layer is on its way for a private upstream when a repository of another one asks for it.
+#[tokio::test]
+async fn a_fill_of_one_upstream_is_joined_by_another_one_that_has_the_blob_only() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = store(&folder).await;
+    let bytes = content(2 * MIB);
+    let digest = Digest::sha256(&bytes);
+    let secret = Canonical::new(Named::new("private.example", "app").unwrap(), digest);
+    let (slow, sender) = Upstream::by_hand(Some(bytes.len() as u64));
+    let leader = open(&store, &secret, &slow).await.unwrap();
+    pull_image(&store, "evil", digest, bytes.len()).await;
+    let denying = Upstream::refusing(gone);
+    let error = open(&store, &canonical("evil", &bytes), &denying)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(error, Error::Refused(Refusal::Gone { .. })),
+        "{error:?}"
+    );
+    assert_eq!((denying.fetches(), denying.checked()), (0, 1));
+    sender.send(Ok(bytes.clone())).unwrap();
+    drop(sender);
+    assert_eq!(read(&leader, 0, None).await.unwrap(), bytes);
 }
 
 #[tokio::test]

@@ -142,6 +142,9 @@ impl Engine {
             }
             Err(came) => return Err(self.wrong(came)),
         };
+        // Before others see it: another repository of this upstream may ask at once.
+        let records = &self.0.context.records;
+        records.note_sent(&self.0.fill.canonical);
         self.0.fill.progress.send_modify(|progress| {
             progress.size = Some(hashed.len);
             progress.phase = Phase::Verified;
@@ -181,11 +184,11 @@ impl Engine {
         let Some(ingest) = self.0.slot().clone() else {
             return;
         };
+        let records = &self.0.context.records;
         let committed = self.0.context.tier.run(move |_| ingest.commit(&hashed));
         match committed.await {
             Ok(size) => {
                 let record = ContentRecord::verified(size);
-                let records = &self.0.context.records;
                 records.put_content(&self.0.fill.canonical, record).await;
                 if let Some(upload) = self.0.take_upload() {
                     upload.commit();

@@ -36,12 +36,11 @@ pub(crate) struct Job {
 }
 
 impl Job {
-    /// Before content that is held is given to a repository without a membership record, upstream is asked.
+    /// Before content that is held is given to a repository that is not known to have it, upstream is asked.
     pub(crate) async fn confirm(&self) -> Result<(), Error> {
-        if self.known.is_none() {
-            self.context.membership.ask(&self.request).await?;
-        }
-        Ok(())
+        let known = self.known.as_deref();
+        let confirmed = self.context.membership.confirm(&self.request, known);
+        confirmed.await.map(drop)
     }
 
     /// The file that bytes land in, with room for what is announced. Fills that nobody reads are given up for it.

@@ -49,12 +49,12 @@ impl Whole {
             };
             match Needs::of(&manifest) {
                 Needs::All(blobs) => {
-                    if self.absent(&blobs).await.is_empty() {
+                    if self.absent(named, &blobs).await.is_empty() {
                         return true;
                     }
                 }
                 Needs::Any(blobs) => {
-                    if self.absent(&blobs).await.len() < blobs.len() {
+                    if self.absent(named, &blobs).await.len() < blobs.len() {
                         return true;
                     }
                 }
@@ -70,29 +70,36 @@ impl Whole {
         false
     }
 
-    /// Which of these blobs are not held.
-    async fn absent(&self, digests: &[Digest]) -> Vec<Digest> {
+    /// Which of these blobs are not held, or not known to be the upstream's.
+    async fn absent(&self, named: &Named, digests: &[Digest]) -> Vec<Digest> {
         let wanted = digests.to_vec();
         let looked = self.context.tier.run(move |tier| {
-            let absent = |digest: &Digest| !tier.holds(digest);
-            Ok(wanted.into_iter().filter(absent).collect::<Vec<_>>())
+            let looked = wanted
+                .into_iter()
+                .map(|digest| (digest, tier.holds(&digest)));
+            Ok(looked.collect::<Vec<_>>())
         });
-        let Ok(not_local) = looked.await else {
+        let Ok(looked) = looked.await else {
             return digests.to_vec();
         };
-        let looked = stream::iter(not_local).map(|digest| async move {
-            // Verified bytes that are being committed are as good as held.
-            let verified = |follower: Follower| {
-                matches!(follower.fill().progress.borrow().phase, Phase::Verified)
-            };
-            let is_held = match &self.context.bucket {
-                _ if self.context.fills.find(&digest).is_some_and(verified) => true,
-                Some(bucket) => bucket.blob_size(&digest).await.is_some(),
-                None => false,
-            };
+        let looked = stream::iter(looked).map(|(digest, is_local)| async move {
+            let canonical = Canonical::new(named.clone(), digest);
+            let is_held = (is_local || self.is_elsewhere(&digest).await)
+                && self.context.records.belongs(&canonical).await;
             (!is_held).then_some(digest)
         });
         let absent = looked.buffer_unordered(LOOKED_UP_MAX);
         absent.filter_map(std::future::ready).collect().await
+    }
+
+    /// Whether a blob that the local tier has not is held. Verified bytes that are being committed are as good as that.
+    async fn is_elsewhere(&self, digest: &Digest) -> bool {
+        let verified =
+            |follower: Follower| matches!(follower.fill().progress.borrow().phase, Phase::Verified);
+        match &self.context.bucket {
+            _ if self.context.fills.find(digest).is_some_and(verified) => true,
+            Some(bucket) => bucket.blob_size(digest).await.is_some(),
+            None => false,
+        }
     }
 }

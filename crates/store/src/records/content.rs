@@ -30,6 +30,9 @@ pub(crate) struct ContentRecord {
     /// Set for content that no upstream serves by its digest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) origin: Option<Origin>,
+    /// All that is known is that a manifest names it: whether its upstream has it is another question.
+    #[serde(skip)]
+    pub(crate) named_only: bool,
 }
 
 impl ContentRecord {
@@ -62,6 +65,7 @@ impl ContentRecord {
             media_type: self.media_type.or_else(|| before?.media_type.clone()),
             stored: self.stored.or_else(|| before?.stored),
             origin: self.origin.or_else(|| before?.origin.clone()),
+            named_only: self.named_only && before.is_none_or(|before| before.named_only),
         }
     }
 
@@ -76,7 +80,24 @@ impl ContentRecord {
     /// Whether it says by itself that the content belongs to the repository. Records of an earlier version may only say
     /// what a manifest claimed.
     pub(super) fn is_membership(&self) -> bool {
-        self.verified || self.confirmed || self.media_type.is_some() || self.origin.is_some()
+        let states_fact =
+            self.verified || self.confirmed || self.media_type.is_some() || self.origin.is_some();
+        states_fact && !self.named_only
+    }
+
+    /// Whether the content is known to belong to the repository, beyond that a manifest names it.
+    pub(crate) fn belongs(&self) -> bool {
+        !self.named_only
+    }
+
+    /// Content that a manifest names, with what its descriptor claims.
+    pub(super) fn named(size: Option<u64>, media_type: Option<Arc<str>>) -> Self {
+        Self {
+            size,
+            media_type,
+            named_only: true,
+            ..Self::default()
+        }
     }
 }
 

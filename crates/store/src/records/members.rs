@@ -18,6 +18,8 @@ const DIGESTS_MAX: usize = 250_000;
 #[derive(Debug)]
 pub(super) struct Members {
     repositories: Mutex<HashMap<Named, Arc<Repository>>>,
+    /// Manifests whose children any of them knows.
+    manifests: Mutex<HashSet<Digest>>,
     /// Digests that came since they were counted last, and how many there were then.
     held: AtomicUsize,
     digests_max: usize,
@@ -56,6 +58,7 @@ impl Members {
     pub(super) fn new() -> Self {
         Self {
             repositories: Mutex::default(),
+            manifests: Mutex::default(),
             held: AtomicUsize::new(0),
             digests_max: DIGESTS_MAX,
             clock: AtomicU64::new(0),
@@ -77,6 +80,25 @@ impl Members {
         drop(repositories);
         repository.used.store(now, Ordering::Relaxed);
         repository
+    }
+
+    /// Adds what a manifest names to its repository.
+    pub(super) fn put_children(
+        &self,
+        repository: &Repository,
+        manifest: Digest,
+        children: &[Child],
+    ) {
+        lock(&self.manifests).insert(manifest);
+        self.grown(repository.put_children(manifest, children));
+    }
+
+    /// A manifest is not held any more: what it names is known no longer for its sake. The repositories that have it are
+    /// read from their records anew.
+    pub(super) fn forget_manifest(&self, manifest: &Digest) {
+        if lock(&self.manifests).remove(manifest) {
+            lock(&self.repositories).retain(|_, known| !known.has_children_of(manifest));
+        }
     }
 
     /// Counts new digests, and forgets the repositories not asked for longest when there are too many.
@@ -101,6 +123,10 @@ impl Members {
             repositories.remove(&named);
             held -= len;
         }
+        let known = repositories.values();
+        *lock(&self.manifests) = known
+            .flat_map(|repository| repository.manifests())
+            .collect();
         self.held.store(held, Ordering::Relaxed);
     }
 }
@@ -109,10 +135,7 @@ impl Repository {
     pub(super) fn get(&self, digest: &Digest) -> Option<Arc<ContentRecord>> {
         match lock(&self.known).digests.get(digest)? {
             Member::Recorded(record) => Some(Arc::clone(record)),
-            Member::Child(size) => Some(Arc::new(ContentRecord {
-                size: size.map(NonZeroU64::get),
-                ..ContentRecord::default()
-            })),
+            Member::Child(size) => Some(Arc::new(named(*size))),
         }
     }
 
@@ -121,10 +144,7 @@ impl Repository {
         let mut known = lock(&self.known);
         let before = match known.digests.get(&digest) {
             Some(Member::Recorded(before)) => Some(Arc::clone(before)),
-            Some(Member::Child(size)) => Some(Arc::new(ContentRecord {
-                size: size.map(NonZeroU64::get),
-                ..ContentRecord::default()
-            })),
+            Some(Member::Child(size)) => Some(Arc::new(named(*size))),
             None => None,
         };
         known.is_legacy |= record.origin.is_some();
@@ -150,8 +170,12 @@ impl Repository {
         lock(&self.known).manifests.contains(manifest)
     }
 
+    fn manifests(&self) -> Vec<Digest> {
+        lock(&self.known).manifests.iter().copied().collect()
+    }
+
     /// Adds what a manifest names. Returns how many digests were new.
-    pub(super) fn put_children(&self, manifest: Digest, children: &[Child]) -> usize {
+    fn put_children(&self, manifest: Digest, children: &[Child]) -> usize {
         let mut known = lock(&self.known);
         let before = known.digests.len();
         for child in children {
@@ -161,11 +185,9 @@ impl Repository {
                     vacant.insert(Member::Child(claimed));
                 }
                 (Entry::Vacant(vacant), Some(media_type)) => {
-                    vacant.insert(Member::Recorded(Arc::new(ContentRecord {
-                        size: child.size,
-                        media_type: Some(Arc::clone(media_type)),
-                        ..ContentRecord::default()
-                    })));
+                    let media_type = Some(Arc::clone(media_type));
+                    let record = ContentRecord::named(child.size, media_type);
+                    vacant.insert(Member::Recorded(Arc::new(record)));
                 }
                 (Entry::Occupied(mut occupied), media_type) => match (occupied.get(), media_type) {
                     // Claims that differ are worth nothing.
@@ -174,10 +196,9 @@ impl Repository {
                     }
                     (Member::Child(_), None) => {}
                     (Member::Child(_), Some(media_type)) => {
-                        occupied.insert(Member::Recorded(Arc::new(ContentRecord {
-                            media_type: Some(Arc::clone(media_type)),
-                            ..ContentRecord::default()
-                        })));
+                        let media_type = Some(Arc::clone(media_type));
+                        let record = ContentRecord::named(None, media_type);
+                        occupied.insert(Member::Recorded(Arc::new(record)));
                     }
                     (Member::Recorded(record), Some(media_type)) if record.media_type.is_none() => {
                         let record = ContentRecord {
@@ -197,6 +218,11 @@ impl Repository {
     fn len(&self) -> usize {
         lock(&self.known).digests.len()
     }
+}
+
+/// What is known of a blob that a manifest names.
+fn named(size: Option<NonZeroU64>) -> ContentRecord {
+    ContentRecord::named(size.map(NonZeroU64::get), None)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

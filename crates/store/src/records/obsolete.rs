@@ -49,6 +49,10 @@ impl Obsolete<'_> {
                     (true, None) => !self.is_held(&stored),
                 }
             }
+            (Some("_sent"), Some(algorithm), Some(hex)) => {
+                let digest = Digest::parse(&format!("{algorithm}:{hex}"));
+                !digest.is_ok_and(|digest| self.is_held(&digest))
+            }
             _ => self.age > OTHER_AGE_MAX,
         }
     }

@@ -166,3 +166,41 @@ async fn what_another_process_knows_is_in_the_bucket() {
     let records = open(&second, None);
     assert_eq!(*records.content(&canonical).await.unwrap(), known);
 }
+
+#[tokio::test]
+async fn a_blob_is_the_upstreams_that_sent_it() {
+    let root = tempfile::tempdir().unwrap();
+    let records = open(&root, None);
+    manifest(&root, &records, 2).await;
+    let layer = canonical("layer 0");
+    assert!(!records.belongs(&layer).await, "nobody sent it");
+    let elsewhere = |domain: &str| {
+        let named = Named::new(domain, "other").unwrap();
+        Canonical::new(named, layer.digest())
+    };
+    let verified = ContentRecord::verified(7);
+    records
+        .put_content(&elsewhere("other.example"), verified.clone())
+        .await;
+    assert!(!records.belongs(&layer).await, "another upstream sent it");
+    records
+        .put_content(&elsewhere("registry.example"), verified)
+        .await;
+    for records in [records, open(&root, None)] {
+        assert!(records.belongs(&layer).await);
+        assert!(records.content(&layer).await.unwrap().belongs());
+        assert!(!records.belongs(&canonical("layer 1")).await);
+    }
+}
+
+#[tokio::test]
+async fn what_an_evicted_manifest_named_belongs_no_longer() {
+    let root = tempfile::tempdir().unwrap();
+    let records = open(&root, None);
+    let evicted = manifest(&root, &records, 1).await;
+    let layer = canonical("layer 0");
+    assert!(records.content(&layer).await.is_some());
+    std::fs::remove_file(root.path().join(layout::blob(&evicted.digest()))).unwrap();
+    records.forget_manifest(&evicted.digest());
+    assert!(records.content(&layer).await.is_none());
+}

@@ -8,6 +8,11 @@ fn content(text: &str) -> String {
     format!("repositories/a.b/app/_content/sha256/{hex}")
 }
 
+fn sent(text: &str) -> String {
+    let hex = Digest::sha256(text.as_bytes()).hex().to_string();
+    format!("repositories/a.b/_sent/sha256/{hex}")
+}
+
 fn tag(digest_of: &str, checked: u64) -> String {
     let digest = Digest::sha256(digest_of.as_bytes());
     format!(
@@ -50,6 +55,8 @@ async fn what_is_of_no_use_goes_and_the_rest_stays() {
             Duration::ZERO,
             true,
         ),
+        (sent("held"), "{}".to_owned(), 91 * DAY, true),
+        (sent("gone"), "{}".to_owned(), DAY, false),
         (content("claim"), r#"{"size":7}"#.to_owned(), DAY, false),
         (content("layer"), origin.to_owned(), DAY, true),
         (content("old layer"), origin.to_owned(), 181 * DAY, false),

@@ -5,6 +5,7 @@
 //! blobs/<algorithm>/<2 hex>/<hex>                     verified content, manifests included
 //! repositories/<domain>/<path>/_tags/<tag>            what a tag stood for, and when upstream last said so
 //! repositories/<domain>/<path>/_content/<alg>/<hex>   that this digest belongs to this repository
+//! repositories/<domain>/_sent/<alg>/<hex>             that this upstream sent this blob
 //! repositories/<domain>/<path>/_lists/<of>/<place>   a page of a list of tags or of referrers
 //! repositories/<domain>/<path>/_made/<format>/<hex>   what the legacy document with this sha256 was made into
 //! repositories/<domain>/<path>/_layers/<source>       what is inside a layer of a legacy image
@@ -72,6 +73,15 @@ pub(crate) fn content(canonical: &Canonical) -> String {
         "{REPOSITORIES}/{}/{}/_content/{}/{}",
         named.domain(),
         named.path(),
+        digest.algorithm().as_str(),
+        &*digest.hex()
+    )
+}
+
+/// Key of the record that an upstream sent a blob.
+pub(crate) fn sent(domain: &str, digest: &Digest) -> String {
+    format!(
+        "{REPOSITORIES}/{domain}/_sent/{}/{}",
         digest.algorithm().as_str(),
         &*digest.hex()
     )
