@@ -1,7 +1,6 @@
 //! Lists of tags and of referrers: as upstream sends them, and from the store while upstream is gone.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, LINK};
 use http::{HeaderName, HeaderValue, Response};
@@ -9,15 +8,11 @@ use longshore_puller::{Error as Pulled, ListPage, Upstream as Puller};
 use longshore_reference::{Canonical, Digest, Named};
 use longshore_store::{List, ListName, Outcome};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use tokio::time::timeout;
 
 use crate::body::Body;
 use crate::error::Error;
 use crate::proxy::{Asked, Proxy, close_account, insert, sized};
 use crate::upstreams::remote::{refusal, unusable};
-
-/// A list goes out after this time, kept or not.
-const KEPT_WITHIN: Duration = Duration::from_secs(1);
 
 impl Proxy {
     pub(crate) async fn tags(
@@ -27,9 +22,10 @@ impl Proxy {
         query: Option<&str>,
     ) -> Response<Body> {
         let name = name(named, None, query);
+        let (named, query) = (named.clone(), query.map(str::to_owned));
         let listed = self
-            .within(&asked, name, |puller| async move {
-                puller.tags(named, query).await.map(Some)
+            .within(&asked, &name, |puller| async move {
+                puller.tags(&named, query.as_deref()).await.map(Some)
             })
             .await;
         match listed {
@@ -46,9 +42,10 @@ impl Proxy {
         query: Option<&str>,
     ) -> Response<Body> {
         let name = name(subject.named(), Some(subject.digest()), query);
+        let (subject, query) = (subject.clone(), query.map(str::to_owned));
         let listed = self
-            .within(&asked, name, |puller| async move {
-                puller.referrers(subject, query).await
+            .within(&asked, &name, |puller| async move {
+                puller.referrers(&subject, query.as_deref()).await
             })
             .await;
         match listed {
@@ -68,32 +65,24 @@ impl Proxy {
     async fn within<W>(
         &self,
         asked: &Asked<'_>,
-        name: ListName,
-        call: impl FnOnce(Puller) -> W,
+        name: &ListName,
+        call: impl FnOnce(Puller) -> W + Send + 'static,
     ) -> Result<Option<(Arc<List>, Outcome)>, Error>
     where
-        W: Future<Output = Result<Option<ListPage>, Pulled>>,
+        W: Future<Output = Result<Option<ListPage>, Pulled>> + Send,
     {
         let upstream = self.0.upstreams.of(asked.at.upstream)?;
         let policy = upstream.policy();
-        let listed = async {
-            let puller = upstream.puller(&name.named).await.map_err(unusable)?;
-            let puller = puller.within(policy.answer_within);
-            call(puller).await.map_err(refusal)
-        };
-        let refusal = match listed.await {
-            Ok(None) => return Ok(None),
-            Ok(Some(page)) => {
-                let list = Arc::new(list(page));
-                // A disk that hangs must not keep the client waiting.
-                let kept = self.0.store.keep_list(&name, List::clone(&list));
-                drop(timeout(KEPT_WITHIN, kept).await);
-                return Ok(Some((list, Outcome::Bypass)));
+        let fetch = || {
+            let (upstream, named) = (upstream.clone(), name.named.clone());
+            async move {
+                let puller = upstream.puller(&named).await.map_err(unusable)?;
+                let puller = puller.within(upstream.policy().answer_within);
+                let page = call(puller).await.map_err(refusal)?;
+                Ok(page.map(list))
             }
-            Err(refusal) => refusal,
         };
-        let kept = self.0.store.list_after(&name, policy, refusal).await?;
-        Ok(Some((kept, Outcome::Stale)))
+        Ok(self.0.store.list(name, policy, fetch).await?)
     }
 }
 

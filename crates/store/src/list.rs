@@ -1,13 +1,18 @@
 //! Lists of tags and of referrers, kept for the time when upstream is gone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use longshore_reference::{Digest, Named};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+use tokio_util::task::TaskTracker;
 
 use crate::error::{Error, Refusal};
+use crate::flights::Flights;
 use crate::freshness::{Policy, Verdict, after_refusal};
 use crate::options::Clock;
+use crate::outcome::Outcome;
 use crate::records::{Records, age, seconds};
 use crate::tier::layout;
 
@@ -15,11 +20,13 @@ use crate::tier::layout;
 const LIST_BYTES_MAX: usize = 4 << 20;
 /// Pages of one repository that are kept; further ones replace others.
 const PAGES_MAX: u64 = 64;
+/// A list goes out after this time, kept or not.
+const KEPT_WITHIN: Duration = Duration::from_secs(1);
 /// A page that did not change is written again only after this many seconds.
 const REWRITTEN_AFTER_SECS: u64 = 3600;
 
 /// Which list of a repository, and which page of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ListName {
     /// The repository.
     pub named: Named,
@@ -63,22 +70,69 @@ impl ListName {
     }
 }
 
-/// The kept lists.
+/// What a flight for a page brought; `None` where upstream has no list of that kind.
+type Page = Option<Arc<List>>;
+
+/// The lists of tags and of referrers.
+#[derive(Clone)]
 pub(crate) struct Lists {
-    pub(crate) records: Arc<Records>,
-    pub(crate) clock: Clock,
+    records: Arc<Records>,
+    clock: Clock,
+    asked: Arc<Flights<ListName, Result<Page, Refusal>>>,
 }
 
 impl Lists {
-    /// Keeps a page; see [`Store::keep_list`](crate::Store::keep_list).
-    pub(crate) async fn keep(&self, name: &ListName, list: List) {
+    pub(crate) fn new(records: Arc<Records>, clock: Clock, tracker: TaskTracker) -> Self {
+        Self {
+            records,
+            clock,
+            asked: Arc::new(Flights::new(tracker)),
+        }
+    }
+
+    /// A page of a list; see [`Store::list`](crate::Store::list).
+    pub(crate) async fn page<W>(
+        &self,
+        name: &ListName,
+        policy: &Policy,
+        fetch: impl FnOnce() -> W,
+    ) -> Result<Option<(Arc<List>, Outcome)>, Error>
+    where
+        W: Future<Output = Result<Option<List>, Refusal>> + Send + 'static,
+    {
+        let (flight, leads) = self.asked.join(name, || {
+            let (lists, name, fetch) = (self.clone(), name.clone(), fetch());
+            async move {
+                let page = fetch.await?.map(Arc::new);
+                if let Some(list) = &page {
+                    // A disk that hangs must not keep clients waiting.
+                    drop(timeout(KEPT_WITHIN, lists.keep(&name, list)).await);
+                }
+                Ok(page)
+            }
+        });
+        let outcome = match leads {
+            true => Outcome::Bypass,
+            false => Outcome::Joined,
+        };
+        match flight.answer().await.ok_or(Error::GivenUp)? {
+            Ok(page) => Ok(page.map(|list| (list, outcome))),
+            Err(refusal) => {
+                let kept = self.after(name, policy, refusal).await?;
+                Ok(Some((kept, Outcome::Stale)))
+            }
+        }
+    }
+
+    /// Keeps a page for the time when upstream is gone.
+    async fn keep(&self, name: &ListName, list: &Arc<List>) {
         if list.text.len() > LIST_BYTES_MAX {
             return;
         }
         let key = name.key();
         let checked = seconds((self.clock)());
         if let Some(before) = self.records.list::<ListRecord>(&key).await
-            && (before.query == name.query && *before.list == list)
+            && (before.query == name.query && before.list == *list)
             && checked.abs_diff(before.checked) < REWRITTEN_AFTER_SECS
         {
             return;
@@ -86,13 +140,13 @@ impl Lists {
         let record = ListRecord {
             query: name.query.clone(),
             checked,
-            list: Arc::new(list),
+            list: Arc::clone(list),
         };
         self.records.put_other(key, &record).await;
     }
 
-    /// What a client gets when upstream refuses a list; see [`Store::list_after`](crate::Store::list_after).
-    pub(crate) async fn after(
+    /// What a client gets when upstream refuses a list: the page that is kept, by the rules for tags.
+    async fn after(
         &self,
         name: &ListName,
         policy: &Policy,
@@ -112,5 +166,89 @@ impl Lists {
             }
             (Verdict::Forget | Verdict::Refuse | Verdict::Stale, _) => Err(refusal.into()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tier::Tier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::SystemTime;
+    use tokio::sync::Notify;
+
+    fn lists(root: &tempfile::TempDir) -> Lists {
+        let records = Records::new(Tier::of(root.path(), None).unwrap(), None);
+        Lists::new(
+            Arc::new(records),
+            Arc::new(SystemTime::now),
+            TaskTracker::new(),
+        )
+    }
+
+    fn name(query: &str) -> ListName {
+        ListName {
+            named: Named::new("registry.example", "app").unwrap(),
+            subject: None,
+            query: query.to_owned(),
+        }
+    }
+
+    fn page(text: &str) -> List {
+        List {
+            text: text.to_owned(),
+            link: None,
+            headers: Vec::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_page_is_asked_for_once_however_many_want_it() {
+        let root = tempfile::tempdir().unwrap();
+        let (lists, policy) = (lists(&root), Policy::default());
+        let (asked, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
+        let ask = |query: &str| {
+            let (asked, gate) = (Arc::clone(&asked), Arc::clone(&gate));
+            let (lists, policy, name) = (lists.clone(), policy.clone(), name(query));
+            async move {
+                let fetch = || async move {
+                    asked.fetch_add(1, Ordering::SeqCst);
+                    gate.notified().await;
+                    Ok(Some(page("{}")))
+                };
+                lists.page(&name, &policy, fetch).await.unwrap().unwrap()
+            }
+        };
+        let release = async {
+            while asked.load(Ordering::SeqCst) < 2 {
+                tokio::task::yield_now().await;
+            }
+            gate.notify_waiters();
+        };
+        let (first, second, other, ()) = tokio::join!(ask(""), ask(""), ask("n=1"), release);
+        assert_eq!((first.1, second.1), (Outcome::Bypass, Outcome::Joined));
+        assert_eq!(other.1, Outcome::Bypass, "another page is another question");
+        assert_eq!(first.0, second.0);
+        assert_eq!(asked.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test]
+    async fn a_kept_page_is_served_while_upstream_is_gone() {
+        let root = tempfile::tempdir().unwrap();
+        let (lists, policy) = (lists(&root), Policy::default());
+        let refuse = || async { Err(Refusal::misbehaved("on purpose")) };
+        lists.page(&name(""), &policy, refuse).await.unwrap_err();
+        let give = || async { Ok(Some(page("tags"))) };
+        lists.page(&name(""), &policy, give).await.unwrap();
+        let (list, outcome) = lists
+            .page(&name(""), &policy, refuse)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!((&*list.text, outcome), ("tags", Outcome::Stale));
+        lists.page(&name("n=1"), &policy, refuse).await.unwrap_err();
+        let none = || async { Ok(None) };
+        let nothing = lists.page(&name("n=2"), &policy, none).await.unwrap();
+        assert_eq!(nothing, None);
     }
 }

@@ -117,9 +117,12 @@ impl Store {
             options.manifest_memory_bytes,
             &options.clock,
         )));
-        let cache = Arc::clone(&store.0.cache);
-        let tier = &store.0.context.tier;
-        tier.on_gone(move |digest| cache.forget(digest));
+        let context = &store.0.context;
+        let (cache, records) = (Arc::clone(&store.0.cache), Arc::clone(&context.records));
+        context.tier.on_gone(move |digest| {
+            cache.forget(digest);
+            records.forget_manifest(digest);
+        });
         store.0.sweep(options.clock);
         Ok(store)
     }
@@ -221,22 +224,21 @@ impl Store {
         self.0.layers.land(named, id, source, tap).await
     }
 
-    /// Keeps a page that upstream sent, so that it can be served while upstream is gone.
-    pub async fn keep_list(&self, name: &ListName, list: List) {
-        self.0.lists.keep(name, list).await;
-    }
-
-    /// What a client gets when upstream refuses a list: the page that is kept, by the rules for tags.
+    /// A page of a list by `fetch`, once however many ask for it at once. It is kept: while upstream refuses, the page
+    /// that was kept is served by the rules for tags. `None` where upstream has no list of that kind.
     ///
     /// # Errors
     /// The refusal, where nothing is kept or what is kept may not be served.
-    pub async fn list_after(
+    pub async fn list<W>(
         &self,
         name: &ListName,
         policy: &Policy,
-        refusal: Refusal,
-    ) -> Result<Arc<List>, Error> {
-        self.0.lists.after(name, policy, refusal).await
+        fetch: impl FnOnce() -> W,
+    ) -> Result<Option<(Arc<List>, Outcome)>, Error>
+    where
+        W: Future<Output = Result<Option<List>, Refusal>> + Send + 'static,
+    {
+        self.0.lists.page(name, policy, fetch).await
     }
 
     /// What is held and under way. Files that other processes left or removed are counted a little later.
@@ -328,16 +330,16 @@ impl Inner {
             manifests: Arc::new(manifests),
             conversions,
             layers: Layers::new(Arc::clone(&context)),
-            lists: Lists {
-                records: Arc::clone(records),
-                clock: Arc::clone(clock),
-            },
+            lists: Lists::new(Arc::clone(records), Arc::clone(clock), tracker.clone()),
             ended: CancellationToken::new(),
             context,
         }
     }
 
-    /// A bucket may have what the local tier has not: then no record is known to be of no use.
+    /// With a bucket no record is swept. One is of no use when nobody has its content: not this tier, not the bucket, and
+    /// not another replica, whose upload may still wait in its outbox. That cannot be seen from here, and to look for it
+    /// would cost the bucket a request for each record in each round. Records are small; a life-cycle rule of the bucket
+    /// on `repositories/` bounds them, as one on `blobs/` bounds the content.
     fn sweep(&self, clock: Clock) {
         if self.context.bucket.is_none() {
             let tier = self.context.tier.clone();
