@@ -1,8 +1,10 @@
 //! A fill: a task of its own that brings a blob's bytes here once, whoever reads them and however fast.
 
+mod connecting;
 pub(crate) mod context;
 pub(crate) mod engine;
 mod extents;
+mod first;
 mod front;
 mod growth;
 pub(crate) mod job;

@@ -31,6 +31,7 @@ use crate::error::Error;
 use crate::flights::Flights;
 
 mod catalog;
+mod codec;
 mod files;
 mod housekeeping;
 mod images;

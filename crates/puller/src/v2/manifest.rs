@@ -187,4 +187,3 @@ fn head(headers: &HeaderMap) -> Head {
         v1: None,
     }
 }
-

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{BoxStream, Fuse};
@@ -21,6 +21,28 @@ pub(crate) struct Salvage {
     pub(crate) file: Arc<File>,
     /// Bytes from the start that were read before it failed.
     pub(crate) len: u64,
+}
+
+/// What to call when the bytes turn out wrong, of all sources of a fill. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Distrusts(Arc<Mutex<Vec<Distrust>>>);
+
+type Distrust = Box<dyn FnOnce() + Send + Sync>;
+
+impl Distrusts {
+    pub(crate) fn push(&self, distrust: Distrust) {
+        self.lock().push(distrust);
+    }
+
+    /// The bytes are wrong.
+    pub(crate) fn call(&self) {
+        let distrusts = std::mem::take(&mut *self.lock());
+        distrusts.into_iter().for_each(|distrust| distrust());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Distrust>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Bytes on their way.

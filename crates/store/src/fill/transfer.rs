@@ -1,27 +1,27 @@
 //! One attempt at a blob's bytes: over one connection or several, from what is here and from upstream.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::error::{Error, Refusal};
 use crate::event::Event;
+use crate::fill::connecting::Connecting;
 use crate::fill::extents::Extents;
+use crate::fill::first::{FIRST_ID, First};
 use crate::fill::front;
 use crate::fill::growth::{Growth, Sample};
 use crate::fill::job::Job;
 use crate::fill::lane::{Ended, Lane, Sink, pump};
-use crate::fill::plan::{Step, View, WINDOW};
+use crate::fill::plan::{Step, View};
 use crate::fill::progress::Phase;
-use crate::fill::sources::{Chunks, salvaged};
+use crate::fill::sources::Distrusts;
 use crate::ingest::Hashed;
-use crate::records::can_be;
-use crate::remote::{BlobAsk, Source};
 
 /// Readers of a fill whose rate is measured to find out whether further connections help.
 const MEASURED_READERS_MAX: usize = 8;
@@ -31,8 +31,6 @@ const FURTHER_MIN: u64 = 32 << 20;
 const SAMPLED_EVERY: Duration = Duration::from_millis(50);
 /// How many connections may fail while others bring something.
 const FAILURES_MAX: u32 = 3;
-/// What is asked for at least where the first reader starts: 1 MiB.
-const FIRST_MIN: u64 = 1 << 20;
 
 /// How an attempt failed.
 pub(crate) enum Came {
@@ -44,8 +42,6 @@ pub(crate) enum Came {
         local: bool,
     },
 }
-
-type Distrust = Box<dyn FnOnce() + Send + Sync>;
 
 /// An attempt under way.
 pub(crate) struct Transfer<'a> {
@@ -67,14 +63,7 @@ pub(crate) struct Transfer<'a> {
     failures: u32,
     len: Option<u64>,
     /// To be called when the bytes turn out wrong.
-    distrust: Arc<Mutex<Vec<Distrust>>>,
-}
-
-/// A connection that is open, and what it announced.
-struct Opened {
-    lane: Lane,
-    chunks: Chunks,
-    size: Option<u64>,
+    distrust: Distrusts,
 }
 
 impl<'a> Transfer<'a> {
@@ -87,29 +76,33 @@ impl<'a> Transfer<'a> {
             came: Extents::default(),
             lanes: Vec::new(),
             tasks: JoinSet::new(),
-            next_id: 0,
+            next_id: FIRST_ID,
             ranges: true,
             growth: None,
             sampled: Instant::now(),
             failures: 0,
             len: None,
-            distrust: Arc::default(),
+            distrust: Distrusts::default(),
         }
     }
 
     /// Brings all bytes here and compares their digest.
     pub(crate) async fn run(mut self) -> Result<Hashed, Came> {
         let fill = Arc::clone(&self.job.fill);
-        let opened = self.first().await.map_err(Came::Failed)?;
-        let size = opened.size;
+        let first = First::open(self.job, self.local, &self.distrust).await;
+        let first = first.map_err(Came::Failed)?;
+        let size = first.size;
+        self.used_local = first.used_local;
+        self.from_bucket = first.from_bucket;
+        self.ranges = first.ranges;
         let ingest = self.job.spool(size).await.map_err(Came::Failed)?;
         fill.progress.send_modify(|progress| {
             progress.phase = Phase::Landing;
             progress.size = size;
-            progress.kept = !opened.lane.upstream;
+            progress.kept = !first.lane.upstream;
             progress.file = Some(ingest.file());
         });
-        if opened.lane.upstream {
+        if first.lane.upstream {
             self.job.upload(ingest.file());
         }
         let (recent, batches) = mpsc::channel(1);
@@ -129,7 +122,7 @@ impl<'a> Transfer<'a> {
             tracker,
             received: AtomicU64::new(0),
         });
-        self.start(opened, &sink);
+        self.start(first, &sink);
         let landed = self.land(&sink).await;
         let len = landed.map_err(|came| self.blame(came))?;
         fill.progress
@@ -160,124 +153,15 @@ impl<'a> Transfer<'a> {
     /// Upstream is blamed only where it supplied every byte.
     fn blame(&self, came: Came) -> Came {
         if matches!(came, Came::Wrong { local: false, .. }) {
-            let distrust =
-                std::mem::take(&mut *self.distrust.lock().unwrap_or_else(PoisonError::into_inner));
-            distrust.into_iter().for_each(|distrust| distrust());
+            self.distrust.call();
         }
         came
     }
 
-    /// Opens the nearest source: what can be salvaged, the bucket, upstream.
-    async fn first(&mut self) -> Result<Opened, Error> {
-        let (context, digest) = (&self.job.context, self.job.fill.digest());
-        if let Some(salvage) = self.job.salvage.clone().filter(|_| self.local) {
-            self.used_local = salvage.len > 0;
-            let mut lane = Lane::new(self.id(), 0, (salvage.len, salvage.len), false);
-            lane.upstream = false;
-            return Ok(Opened {
-                lane,
-                chunks: salvaged(salvage),
-                size: self.verified_size(),
-            });
-        }
-        if let Some(bucket) = context
-            .bucket
-            .as_ref()
-            .filter(|_| self.local && !context.distrust.holds(&digest))
-            && let Some((size, chunks)) = bucket.open_blob(&digest).await
-        {
-            self.job.confirm().await?;
-            // An empty object is a wrong copy too.
-            self.used_local = true;
-            self.from_bucket = true;
-            self.ranges = false;
-            let mut lane = Lane::new(self.id(), 0, (u64::MAX, u64::MAX), false);
-            lane.upstream = false;
-            let size = Some(size);
-            return Ok(Opened { lane, chunks, size });
-        }
-        self.ranges = self
-            .job
-            .known
-            .as_ref()
-            .is_none_or(|known| known.origin.is_none());
-        Ok(self.first_of_upstream().await?)
-    }
-
-    /// Opens the first connection where the first reader starts, if that is far from the start of the blob.
-    async fn first_of_upstream(&mut self) -> Result<Opened, Refusal> {
-        let far = |want: &std::ops::Range<u64>| want.start > WINDOW;
-        let wants = self.job.fill.wants();
-        if let Some(want) = wants.into_iter().find(far).filter(|_| self.ranges) {
-            let end = want.end.max(want.start.saturating_add(FIRST_MIN));
-            let asked = self.ask(want.start, Some(end).filter(|end| *end < u64::MAX), None);
-            match asked.await {
-                Ok(source) if !source.whole => {
-                    let end = end.min(source.size.unwrap_or(u64::MAX));
-                    return Ok(self.opened(source, want.start, end));
-                }
-                // The answer to the range may be at fault: the whole blob is another question.
-                Ok(_) | Err(Refusal::Misbehaved { .. }) => self.ranges = false,
-                Err(refusal) => return Err(refusal),
-            }
-        }
-        let source = self.ask(0, None, self.verified_size()).await?;
-        self.checked(source)
-    }
-
-    /// Only the empty digest has no bytes.
-    fn checked(&mut self, source: Source) -> Result<Opened, Refusal> {
-        if source
-            .size
-            .is_some_and(|size| !can_be(size, &self.job.fill.digest()))
-        {
-            drop(source.chunks);
-            (source.distrust)();
-            let what = "no bytes for a digest that has some";
-            return Err(Refusal::misbehaved(what));
-        }
-        Ok(self.opened(source, 0, u64::MAX))
-    }
-
-    fn opened(&mut self, source: Source, start: u64, end: u64) -> Opened {
-        self.from_bucket = false;
-        self.distrust
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(source.distrust);
-        Opened {
-            lane: Lane::new(self.id(), start, (end, end), false),
-            chunks: source.chunks,
-            size: source.size,
-        }
-    }
-
-    async fn ask(
-        &self,
-        start: u64,
-        end: Option<u64>,
-        size: Option<u64>,
-    ) -> Result<Source, Refusal> {
-        let request = &self.job.request;
-        let known = self.job.known.as_ref();
-        let ask = BlobAsk {
-            start,
-            end,
-            size,
-            origin: known.and_then(|known| known.origin.as_ref()),
-            ..BlobAsk::whole(&request.target)
-        };
-        request.remote.blob(ask).await
-    }
-
-    /// The size of bytes that had the digest once. A claim is never passed on: upstream's own answer is surer.
-    fn verified_size(&self) -> Option<u64> {
-        let known = self.job.known.as_ref()?;
-        known.size.filter(|_| known.verified)
-    }
-
-    fn start(&mut self, opened: Opened, sink: &Arc<Sink>) {
-        let Opened { lane, chunks, size } = opened;
+    fn start(&mut self, first: First, sink: &Arc<Sink>) {
+        let First {
+            lane, chunks, size, ..
+        } = first;
         let (lane, sink) = (Arc::new(lane), Arc::clone(sink));
         self.lanes.push(Arc::clone(&lane));
         let tracker = sink.tracker.clone();
@@ -408,7 +292,7 @@ impl<'a> Transfer<'a> {
                 .known
                 .as_ref()
                 .and_then(|known| known.origin.clone()),
-            distrust: Arc::clone(&self.distrust),
+            distrust: self.distrust.clone(),
             size,
             ends,
             at_front,
@@ -510,60 +394,6 @@ impl<'a> Transfer<'a> {
     fn id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id
-    }
-}
-
-/// A connection that is not open yet.
-struct Connecting {
-    remote: Arc<dyn crate::remote::Remote>,
-    canonical: longshore_reference::Canonical,
-    origin: Option<crate::records::Origin>,
-    distrust: Arc<Mutex<Vec<Distrust>>>,
-    size: Option<u64>,
-    ends: Option<u64>,
-    at_front: bool,
-}
-
-impl Connecting {
-    async fn run(
-        self,
-        lane: &Lane,
-        sink: &Arc<Sink>,
-        permit: Option<OwnedSemaphorePermit>,
-    ) -> Ended {
-        let ask = BlobAsk {
-            start: lane.start,
-            end: self.ends,
-            // What this fill goes by: an answer about another size is of no use to it.
-            size: self.size,
-            origin: self.origin.as_ref(),
-            ..BlobAsk::whole(&self.canonical)
-        };
-        let source = match self.remote.blob(ask).await {
-            Ok(source) => source,
-            Err(Refusal::Misbehaved { .. }) if !self.at_front => return Ended::NoRanges,
-            Err(refusal) => return Ended::Refused(refusal),
-        };
-        // At the front there is no other way than to let pass what has come.
-        if source.whole && !self.at_front {
-            return Ended::NoRanges;
-        }
-        let other = self.size.zip(source.size);
-        if other.is_some_and(|(size, found)| size != found) {
-            return Ended::NoRanges;
-        }
-        self.distrust
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(source.distrust);
-        if self.size.is_none() {
-            sink.fill
-                .progress
-                .send_modify(|progress| progress.size = progress.size.or(source.size));
-        }
-        let ended = pump(lane, source.chunks, sink, None).await;
-        drop(permit);
-        ended
     }
 }
 

@@ -6,8 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use longshore_reference::Digest;
 
+use super::codec::Record;
 use super::index::{Fact, Held, Index, Usage, Victims};
-use super::journal::{Journal, Record, encode_all, write_snapshot};
+use super::journal::{Journal, encode_all, write_snapshot};
 use super::stamp::Stamp;
 
 /// What is held, in memory and on disk. A journal that cannot be written costs trust after the next start, nothing else.

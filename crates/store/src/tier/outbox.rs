@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -18,47 +18,22 @@ use longshore_reference::Digest;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use self::entry::{RECORD, read_entry, remove_all, unique};
+use self::notes::Notes;
 use crate::tier::layout;
+
+mod entry;
+mod notes;
+
+pub(crate) use self::entry::{Item, Lane};
+pub(crate) use self::notes::UploadNote;
 
 /// Entries in memory. More of them wait on disk until there is room.
 const IN_MEMORY_MAX: usize = if cfg!(test) { 40 } else { 100_000 };
-/// Bytes of a file in the outbox that are read: a key is shorter.
-const ENTRY_BYTES_MAX: u64 = 4096;
-/// Start of the names of records.
-const RECORD: &str = "record-";
-/// Folder of the uploads in parts.
-const UPLOADS: &str = "uploads";
 /// Delay before the first retry of an entry. It doubles up to `BACKOFF_MAX`.
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 /// Longest delay between two attempts.
 pub(crate) const BACKOFF_MAX: Duration = Duration::from_secs(300);
-
-/// What is to be sent to the bucket.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(crate) enum Item {
-    /// The bytes of a blob.
-    Blob(Digest),
-    /// The record under this key: its bytes, or its removal.
-    Record(Box<str>),
-}
-
-/// The two lanes of the outbox: records do not wait behind large blobs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Lane {
-    /// Blobs.
-    Blobs,
-    /// Records.
-    Records,
-}
-
-impl Item {
-    fn lane(&self) -> Lane {
-        match self {
-            Self::Blob(_) => Lane::Blobs,
-            Self::Record(_) => Lane::Records,
-        }
-    }
-}
 
 /// An entry that is being sent, until [`Outbox::done`] or [`Outbox::failed`].
 #[derive(Debug)]
@@ -76,6 +51,7 @@ pub(crate) struct Taken {
 #[derive(Debug)]
 pub(crate) struct Outbox {
     folder: PathBuf,
+    uploads: Notes,
     state: Mutex<State>,
     /// Something may be due earlier than before.
     changed: Notify,
@@ -118,9 +94,10 @@ impl Outbox {
     /// Opens or makes the outbox below `root`. [`scan`](Self::scan) reads what is in it.
     pub(crate) fn open(root: &Path) -> io::Result<Self> {
         let folder = root.join(layout::OUTBOX);
-        fs::create_dir_all(folder.join(UPLOADS))?;
+        let uploads = Notes::open(&folder)?;
         Ok(Self {
             folder,
+            uploads,
             state: Mutex::default(),
             changed: Notify::new(),
         })
@@ -323,43 +300,9 @@ impl Outbox {
         self.changed.notified()
     }
 
-    /// Writes down an upload in parts, so that the next process aborts it if this one ends before it does.
-    pub(crate) fn begin_upload(&self, key: &str, id: &str) -> io::Result<UploadNote> {
-        let path = self.folder.join(UPLOADS).join(unique());
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&path)?;
-        file.lock()?;
-        file.write_all(format!("{key}\n{id}\n").as_bytes())?;
-        Ok(UploadNote { path, _file: file })
-    }
-
-    /// The uploads in parts that processes left unfinished: their keys and ids. Each is locked by this process now.
-    pub(crate) fn unfinished_uploads(&self) -> io::Result<Vec<(String, String, UploadNote)>> {
-        let mut found = Vec::new();
-        for file in fs::read_dir(self.folder.join(UPLOADS))? {
-            let path = file?.path();
-            let Ok(file) = File::open(&path) else {
-                continue;
-            };
-            if file.try_lock().is_err() {
-                continue;
-            }
-            let mut text = String::new();
-            let read = (&file).take(ENTRY_BYTES_MAX).read_to_string(&mut text);
-            let note = UploadNote { path, _file: file };
-            match (
-                read,
-                text.strip_suffix('\n')
-                    .and_then(|text| text.split_once('\n')),
-            ) {
-                (Ok(_), Some((key, id))) => found.push((key.to_owned(), id.to_owned(), note)),
-                // Not all of it was written: no part was sent.
-                _ => note.end(),
-            }
-        }
-        Ok(found)
+    /// The uploads in parts under way.
+    pub(crate) fn uploads(&self) -> &Notes {
+        &self.uploads
     }
 
     fn blob_file(&self, digest: &Digest) -> PathBuf {
@@ -426,73 +369,10 @@ impl State {
     }
 }
 
-/// The note of an upload in parts. Dropped without [`end`](Self::end), it stays for the next process.
-#[derive(Debug)]
-pub(crate) struct UploadNote {
-    path: PathBuf,
-    /// Its lock says that the process lives.
-    _file: File,
-}
-
-impl UploadNote {
-    /// The upload is completed or aborted.
-    pub(crate) fn end(self) {
-        remove_all(std::slice::from_ref(&self.path));
-    }
-}
-
 /// Delay after this many failed attempts.
 pub(crate) fn backoff(attempts: u32) -> Duration {
     let factor = 1 << attempts.saturating_sub(1).min(16);
     (BACKOFF_MIN * factor).min(BACKOFF_MAX)
-}
-
-/// The entry that a file stands for, and when it was added. `None` for other files.
-fn read_entry(path: &Path) -> io::Result<Option<(Item, bool, SystemTime)>> {
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-        return Ok(None);
-    };
-    if !name.starts_with(RECORD) {
-        let digest = name.replacen('-', ":", 1).parse::<Digest>().ok();
-        let Some(digest) = digest else {
-            return Ok(None);
-        };
-        let added = fs::metadata(path)?.modified()?;
-        return Ok(Some((Item::Blob(digest), false, added)));
-    }
-    let file = File::open(path)?;
-    let added = file.metadata()?.modified()?;
-    let mut text = String::new();
-    file.take(ENTRY_BYTES_MAX).read_to_string(&mut text)?;
-    let entry = text
-        .strip_suffix('\n')
-        .and_then(|line| line.split_once(' '))
-        .and_then(|(verb, key)| match verb {
-            "put" => Some((key, false)),
-            "remove" => Some((key, true)),
-            _ => None,
-        });
-    let Some((key, removed)) = entry.filter(|(key, _)| layout::is_record(key)) else {
-        // The process ended while it wrote this: the record was not written either.
-        remove_all(&[path.to_path_buf()]);
-        return Ok(None);
-    };
-    Ok(Some((Item::Record(key.into()), removed, added)))
-}
-
-fn unique() -> String {
-    format!("{}-{:016x}", std::process::id(), rand::random::<u64>())
-}
-
-fn remove_all(files: &[PathBuf]) {
-    for path in files {
-        match fs::remove_file(path) {
-            Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!(path = %path.display(), %cause, "entry of the outbox could not be removed");
-            }
-            _ => {}
-        }
-    }
 }
 
 #[cfg(test)]

@@ -219,7 +219,7 @@ impl BlobUploads {
 
     pub(super) async fn begin(&self, key: &str) -> object_store::Result<(Upload, UploadNote)> {
         let upload = Upload::begin(&self.bucket, key).await?;
-        match self.outbox.begin_upload(key, upload.id()) {
+        match self.outbox.uploads().begin(key, upload.id()) {
             Ok(note) => Ok((upload, note)),
             Err(cause) => {
                 drop(upload.abort().await);
@@ -307,7 +307,7 @@ impl BlobUploads {
 
     /// Aborts the uploads that processes left unfinished.
     pub(super) async fn abort_unfinished(&self) {
-        let left = match self.outbox.unfinished_uploads() {
+        let left = match self.outbox.uploads().unfinished() {
             Ok(left) => left,
             Err(cause) => return tracing::warn!(%cause, "unfinished uploads cannot be listed"),
         };

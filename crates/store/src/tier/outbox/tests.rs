@@ -173,17 +173,18 @@ async fn uploads_of_dead_processes_are_found() {
     let outbox = reopened(root.path());
     let other = reopened(root.path());
     let note = outbox
-        .begin_upload("blobs/sha256/00/00", "upload 1")
+        .uploads()
+        .begin("blobs/sha256/00/00", "upload 1")
         .unwrap();
-    assert!(other.unfinished_uploads().unwrap().is_empty(), "it lives");
+    assert!(other.uploads().unfinished().unwrap().is_empty(), "it lives");
     drop(note);
-    let mut left = other.unfinished_uploads().unwrap();
+    let mut left = other.uploads().unfinished().unwrap();
     assert!(
-        outbox.unfinished_uploads().unwrap().is_empty(),
+        outbox.uploads().unfinished().unwrap().is_empty(),
         "another one has it"
     );
     let (key, id, note) = left.pop().unwrap();
     assert_eq!((&*key, &*id), ("blobs/sha256/00/00", "upload 1"));
     note.end();
-    assert!(outbox.unfinished_uploads().unwrap().is_empty());
+    assert!(outbox.uploads().unfinished().unwrap().is_empty());
 }
