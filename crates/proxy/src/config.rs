@@ -87,6 +87,10 @@ pub struct Upstream {
     pub credentials: Option<Credentials>,
     /// A PEM or DER file of certificates that are trusted beside the system's: authorities, or servers' own.
     pub ca: Option<PathBuf>,
+    /// The certificate that is shown to its endpoints.
+    pub client_certificate: Option<ClientCertificate>,
+    /// A folder with a folder `host[:port]` of certificates for each endpoint, as docker and podman have them.
+    pub certs_dir: Option<PathBuf>,
     /// `Host` names by which clients address this upstream, in lower case.
     pub hosts: Vec<String>,
     /// Hosts that may be given the credentials as token realms, beside the endpoints' own.
@@ -95,6 +99,15 @@ pub struct Upstream {
     pub private_addresses: PrivateAddresses,
     /// When to ask it and what to make of its answers.
     pub policy: Policy,
+}
+
+/// A client certificate: two PEM files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The certificate, and the chain that leads from it to an authority.
+    pub chain: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
 }
 
 /// When to ask an upstream, and what to make of its answers.

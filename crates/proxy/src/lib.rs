@@ -34,3 +34,8 @@ pub use error::Error;
 pub use live::Source;
 pub use proxy::Proxy;
 pub use run::run;
+
+/// The example of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -106,3 +106,8 @@ pub use registry::{
     client::{Document, Pulled, Registries, Resolved},
 };
 pub use upstream::Upstream;
+
+/// The example of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

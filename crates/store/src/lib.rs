@@ -106,3 +106,8 @@ pub use remote::{BlobAsk, Check, Fetched, Remote, Source};
 pub use request::{Principal, Request};
 pub use store::{Store, Usage};
 pub use tier::{Amount, Pin, PinError, Reason};
+
+/// The example of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -32,6 +32,12 @@ pub enum Error {
     /// The spool cannot be the root of the file system.
     #[error("`spool` in [store] cannot be the root folder")]
     SpoolIsRoot,
+    /// A certificate is shown with its key.
+    #[error("upstream `{name}` has one of `client_cert` and `client_key` without the other")]
+    ClientCertificate {
+        /// The upstream.
+        name: String,
+    },
     /// One `Host` name cannot mean two upstreams.
     #[error("host `{host}` is given to upstream `{first}` and to upstream `{second}`")]
     HostTwice {

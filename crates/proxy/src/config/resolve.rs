@@ -4,9 +4,9 @@ use std::path::Path;
 
 use super::file::{self, File};
 use super::{
-    Api, CONNECTIONS_MAX_DEFAULT, Config, Endpoint, Error, FILLS_MAX_DEFAULT, LISTEN_DEFAULT,
-    MIN_FREE_DEFAULT, Overrides, Policy, PrivateAddresses, SCRUB_DEFAULT, Store, StoreUrl,
-    Upstream,
+    Api, CONNECTIONS_MAX_DEFAULT, ClientCertificate, Config, Endpoint, Error, FILLS_MAX_DEFAULT,
+    LISTEN_DEFAULT, MIN_FREE_DEFAULT, Overrides, Policy, PrivateAddresses, SCRUB_DEFAULT, Store,
+    StoreUrl, Upstream,
 };
 use crate::access::{Clients, Rule};
 use crate::names::PUBLIC;
@@ -25,18 +25,8 @@ pub(super) fn resolve(
     let mut upstreams: Vec<Upstream> = file
         .upstreams
         .into_iter()
-        .map(|(name, from)| Upstream {
-            name: name.as_str().to_owned(),
-            policy: policy(&from.policy(), defaults),
-            endpoints: from.endpoints,
-            api: from.api.unwrap_or_default(),
-            credentials: from.credentials,
-            ca: from.ca.map(|ca| ca.0),
-            hosts: from.hosts.into_iter().map(|host| host.0).collect(),
-            realms: from.realms.into_iter().map(|host| host.0).collect(),
-            private_addresses: from.private_addresses,
-        })
-        .collect();
+        .map(|(name, from)| upstream(name.as_str(), from, defaults))
+        .collect::<Result<_, _>>()?;
     add_overrides(&mut upstreams, overrides, defaults)?;
     complete(&mut upstreams, defaults);
     check_hosts(&upstreams)?;
@@ -71,6 +61,34 @@ fn clients(from: file::Clients) -> Clients {
         anonymous: from.anonymous.0,
         rules: from.rules.into_iter().map(rule).collect(),
     }
+}
+
+fn upstream(name: &str, from: file::Upstream, defaults: Policy) -> Result<Upstream, Error> {
+    let client_certificate = match (from.client_cert.as_ref(), from.client_key.as_ref()) {
+        (Some(chain), Some(key)) => Some(ClientCertificate {
+            chain: chain.0.clone(),
+            key: key.0.clone(),
+        }),
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => {
+            return Err(Error::ClientCertificate {
+                name: name.to_owned(),
+            });
+        }
+    };
+    Ok(Upstream {
+        name: name.to_owned(),
+        policy: policy(&from.policy(), defaults),
+        endpoints: from.endpoints,
+        api: from.api.unwrap_or_default(),
+        credentials: from.credentials,
+        ca: from.ca.map(|ca| ca.0),
+        client_certificate,
+        certs_dir: from.certs_dir.map(|folder| folder.0),
+        hosts: from.hosts.into_iter().map(|host| host.0).collect(),
+        realms: from.realms.into_iter().map(|host| host.0).collect(),
+        private_addresses: from.private_addresses,
+    })
 }
 
 fn policy(from: &file::Policy, defaults: Policy) -> Policy {
@@ -184,6 +202,8 @@ fn plain(name: &str, endpoints: Vec<Endpoint>, policy: Policy) -> Upstream {
         api: Api::default(),
         credentials: None,
         ca: None,
+        client_certificate: None,
+        certs_dir: None,
         hosts: Vec::new(),
         realms: Vec::new(),
         private_addresses: PrivateAddresses::default(),

@@ -87,7 +87,7 @@ fn example_file_is_valid_with_its_comments_taken_away() {
             _ => line,
         })
         .collect();
-    assert_eq!(uncommented, 13);
+    assert_eq!(uncommented, 16);
     let config = parse(&lines.join("\n"));
     assert_eq!(config.admin_listen.unwrap().port(), 9600);
     let tls = config.tls.as_ref().unwrap();
@@ -99,6 +99,10 @@ fn example_file_is_valid_with_its_comments_taken_away() {
     assert_eq!(config.store.capacity, Some(capacity));
     let hub = upstream(&config, "docker.io");
     assert_eq!(hub.ca.as_deref(), Some(Path::new("/etc/ssl/corp.pem")));
+    let certificate = hub.client_certificate.as_ref().unwrap();
+    assert_eq!(certificate.key, Path::new("/etc/longshore/client-key.pem"));
+    let certs_dir = Path::new("/etc/docker/certs.d");
+    assert_eq!(hub.certs_dir.as_deref(), Some(certs_dir));
     assert_eq!(
         hub.credentials,
         Some(basic("name", Secret::File("/run/secrets/hub".into())))
@@ -343,6 +347,18 @@ fn the_command_line_wins() {
         error.to_string(),
         "`*.pkg.dev` stands for many registries and has no endpoints"
     );
+}
+
+#[test]
+fn a_client_certificate_has_its_key() {
+    for key in ["client_cert", "client_key"] {
+        let text = format!("[upstreams.\"a.b\"]\n{key} = \"/c.pem\"");
+        let error = parse_with(&text, &Overrides::default()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "upstream `a.b` has one of `client_cert` and `client_key` without the other"
+        );
+    }
 }
 
 const ERRORS: &[(&str, &str)] = &[

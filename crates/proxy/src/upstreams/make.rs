@@ -1,9 +1,11 @@
 //! An upstream of the configuration, ready to be asked.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use longshore_puller::{
-    Api, Config, Credentials, Endpoint, Insecure, Keyring, Places, Secret, Upstream as Puller,
+    Api, ClientCertificate, Config, Credentials, Endpoint, Insecure, Keyring, Places, Secret,
+    Upstream as Puller,
 };
 use longshore_store::{OnDeleted, OnDenied, Policy};
 
@@ -19,6 +21,20 @@ pub(super) fn puller(
     insecure: &Insecure,
     metrics: &Arc<Metrics>,
 ) -> Result<Puller, Error> {
+    let mut settings = settings(configured, domain, insecure)?;
+    let metrics = Arc::clone(metrics);
+    settings.observer = Arc::new(move |event| metrics.upstream(id, event));
+    Puller::new(settings).map_err(|source| Error::Upstream {
+        name: domain.to_owned(),
+        source,
+    })
+}
+
+fn settings(
+    configured: &config::Upstream,
+    domain: &str,
+    insecure: &Insecure,
+) -> Result<Config, Error> {
     let failed = |source| Error::Upstream {
         name: domain.to_owned(),
         source,
@@ -54,16 +70,20 @@ pub(super) fn puller(
     config
         .private_addresses
         .clone_from(configured.private_addresses.get());
-    if let Some(ca) = &configured.ca {
-        let pem = std::fs::read(ca).map_err(|source| Error::Read {
-            path: ca.display().to_string(),
-            source,
-        })?;
-        config.ca = Some(pem);
+    config.ca = configured.ca.as_deref().map(read).transpose()?;
+    if let Some(config::ClientCertificate { chain, key }) = &configured.client_certificate {
+        let certificate = ClientCertificate::from_pem(&read(chain)?, &read(key)?);
+        config.client_certificate = Some(certificate.map_err(failed)?);
     }
-    let metrics = Arc::clone(metrics);
-    config.observer = Arc::new(move |event| metrics.upstream(id, event));
-    Puller::new(config).map_err(failed)
+    config.certs_dirs = configured.certs_dir.iter().cloned().collect();
+    Ok(config)
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Error> {
+    std::fs::read(path).map_err(|source| Error::Read {
+        path: path.display().to_string(),
+        source,
+    })
 }
 
 fn credentials(configured: &config::Credentials) -> Result<Credentials, Error> {
