@@ -157,6 +157,13 @@ impl Index {
         self.entries.push(image);
     }
 
+    /// Removes the image with this name; `false` where there is none.
+    pub fn remove(&mut self, name: &str) -> bool {
+        let count = self.entries.len();
+        self.entries.retain(|entry| Self::name(entry) != Some(name));
+        self.entries.len() < count
+    }
+
     /// Writes the index: always the same bytes for the same entries.
     ///
     /// # Errors
@@ -230,6 +237,16 @@ mod tests {
             index.find(Some("y")).unwrap_err().to_string(),
             "no descriptor found for reference \"y\""
         );
+    }
+
+    #[test]
+    fn a_name_is_removed() {
+        let mut index = Index::new();
+        index.set(image("a"), Some("x"));
+        index.set(image("a"), Some("y"));
+        assert!(index.remove("x"));
+        assert!(!index.remove("x"), "it is gone");
+        assert_eq!(index.find(None).unwrap(), index.find(Some("y")).unwrap());
     }
 
     #[test]
