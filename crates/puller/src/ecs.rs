@@ -1,7 +1,7 @@
-//! How the Amazon ECS agent resolves the digest of a container's image before it is pulled: its decisions, as pure functions.
+//! How the Amazon ECS agent resolves the digest of a container's image before it is pulled.
 //!
-//! [`plan`] says what is to be asked; the caller asks the registry or looks at what is held, and [`from_held`] or
-//! [`from_registry`] makes the outcome of it. What references are turned into is in [`longshore_reference::ecs`].
+//! [`resolve`] does it. Its decisions are pure functions: [`plan`] says what is to be asked, [`from_held`] or
+//! [`from_registry`] makes the outcome of the answer. What references are turned into is in [`longshore_reference::ecs`].
 //!
 //! ```
 //! use longshore_puller::ecs::{self, Container, Held, Plan, PullBehavior};
@@ -23,11 +23,13 @@ use crate::go_duration;
 
 mod backoff;
 mod errors;
+mod resolve;
 #[cfg(test)]
 mod tests;
 
 pub use backoff::{Backoff, IMAGE_PULL, MANIFEST_PULL, Retries, TAG_IMAGE};
 pub use errors::{CannotPullManifest, TimedOut, redact_layer_urls};
+pub use resolve::{LocalImage, ResolveError, Settings, resolve};
 
 /// When images are pulled (`ECS_IMAGE_PULL_BEHAVIOR`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
