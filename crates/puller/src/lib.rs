@@ -11,6 +11,7 @@
 //! Features add what other programs do around a pull, as pure functions: `libpod` ([`registries`], [`short_names`],
 //! [`image_name`], [`goal`]), `policy` ([`policy`]: which images may be used, by `policy.json`), `ecs`
 //! ([`ecs`]: how the ECS agent resolves digests), `docker` ([`docker`]: what `docker pull` shows, and labels of containerd).
+//! The feature `pull` pulls whole images ([`pull`]).
 //!
 //! The crate knows nothing of storage, of clients, and of metrics systems ([`Event`]s go to an observer).
 //!
@@ -81,6 +82,8 @@ pub mod goal;
 pub mod image_name;
 #[cfg(feature = "policy")]
 pub mod policy;
+#[cfg(feature = "pull")]
+pub mod pull;
 #[cfg(feature = "libpod")]
 pub mod registries;
 #[cfg(feature = "libpod")]

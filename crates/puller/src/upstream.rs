@@ -148,6 +148,17 @@ impl Upstream {
         v2::blob::open(&self.calls, blob, Span { at, end, size }).await
     }
 
+    /// Opens a blob at a URL that a manifest of this registry gives for it, from `offset` (bytes from its start). No
+    /// credentials are sent, and private addresses are reached only as redirects of the registry are. The bytes are not
+    /// verified.
+    ///
+    /// # Errors
+    /// As [`blob`](Self::blob); [`Error::Misbehaved`] for what is no URL of HTTP.
+    #[cfg(feature = "pull")]
+    pub async fn foreign_blob(&self, url: &str, offset: u64) -> Result<Download, Error> {
+        v2::foreign::open(&self.calls, url, offset).await
+    }
+
     /// Opens the layer of a v1 image at `offset` (bytes from its start). Cuts are resumed where the registry takes
     /// ranges and the size is known: `size` (bytes), else as the registry says. A checksum the registry states for the
     /// image is compared by a download that began at 0; Docker never did.

@@ -265,7 +265,11 @@ impl<'a> Authorizer<'a> {
             return Error::Rejected { endpoint, source };
         }
         let complaint = self.complaint.as_deref();
-        let parts: Vec<&str> = [complaint, detail.as_deref()]
+        let needs_login = unauthorized
+            && self.login.is_none()
+            && matches!(self.challenge, Some(Challenge::Basic));
+        let needs_login = needs_login.then_some(NO_BASIC_AUTH);
+        let parts: Vec<&str> = [needs_login, complaint, detail.as_deref()]
             .into_iter()
             .flatten()
             .collect();
@@ -438,6 +442,9 @@ pub(crate) fn without_echo(words: String, sent: Option<&HeaderValue>) -> String 
 
 /// So much of a token tells it from other words.
 const ECHO_CHARS: usize = 8;
+
+/// In the words of docker and containerd.
+pub(crate) const NO_BASIC_AUTH: &str = "no basic auth credentials";
 
 #[cfg(test)]
 mod tests;

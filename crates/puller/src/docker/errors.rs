@@ -4,6 +4,8 @@ use std::fmt;
 
 use longshore_reference::Parsed;
 
+use crate::auth::authorizer::NO_BASIC_AUTH;
+
 /// An error of the engine that pulls by itself. What the registry said follows as the source of the error, after a colon
 /// in docker's own text: [`with_cause`](Self::with_cause).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,7 +92,7 @@ impl fmt::Display for PullError<'_> {
                     "Encountered remote {media_type:?}({class}) when fetching"
                 )
             }
-            Self::NoBasicAuthCredentials => f.write_str("no basic auth credentials"),
+            Self::NoBasicAuthCredentials => f.write_str(NO_BASIC_AUTH),
             Self::DigestByV1 => f.write_str("Cannot pull by digest with v1 registry"),
         }
     }
@@ -129,7 +131,7 @@ impl ContainerdError<'_> {
     #[must_use]
     pub fn text(self, reference: &Parsed, platform: &str) -> String {
         match self {
-            Self::Unauthorized(text) if !text.contains("no basic auth credentials") => {
+            Self::Unauthorized(text) if !text.contains(NO_BASIC_AUTH) => {
                 PullError::Denied(reference).to_string()
             }
             Self::NotFound(text) if text.contains("platform") => {
@@ -143,7 +145,7 @@ impl ContainerdError<'_> {
     #[must_use]
     pub fn is_not_found(self) -> bool {
         match self {
-            Self::Unauthorized(text) => !text.contains("no basic auth credentials"),
+            Self::Unauthorized(text) => !text.contains(NO_BASIC_AUTH),
             Self::NotFound(_) => true,
             Self::Other(_) => false,
         }

@@ -358,7 +358,7 @@ struct List {
 }
 
 /// The query of the next page, unless it is the one of this page again.
-fn next_query(target: Option<&str>, before: &str) -> Option<String> {
+pub(crate) fn next_query(target: Option<&str>, before: &str) -> Option<String> {
     let target = target?;
     let query = match Url::parse(target) {
         Ok(url) => url.query()?.to_owned(),
