@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use percent_encoding::percent_decode_str;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// A request, its header names in lower case.
@@ -40,6 +40,11 @@ impl Request {
                 break end;
             }
             if buffer.len() > HEAD_BYTES_MAX || stream.read_buf(buffer).await.ok()? == 0 {
+                return None;
+            }
+            if buffer.first() == Some(&TLS_HANDSHAKE) {
+                // A server of plain HTTP answers at once that it does not speak TLS.
+                let _ = stream.write_all(NOT_HTTP).await;
                 return None;
             }
         };
@@ -96,3 +101,7 @@ pub(crate) fn basic(user: &str, password: &str) -> String {
 }
 
 const HEAD_BYTES_MAX: usize = 256 * 1024;
+/// The first byte of a client that speaks TLS.
+const TLS_HANDSHAKE: u8 = 0x16;
+const NOT_HTTP: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
