@@ -12,6 +12,7 @@
 //! [`image_name`], [`goal`]), `policy` ([`policy`]: which images may be used, by `policy.json`), `ecs`
 //! ([`ecs`]: how the ECS agent resolves digests), `docker` ([`docker`]: what `docker pull` shows, and labels of containerd).
 //! The feature `pull` pulls whole images ([`pull`]).
+//! `transports` ([`transport`]) adds images in archives, layouts and folders, and copies.
 //!
 //! The crate knows nothing of storage, of clients, and of metrics systems ([`Event`]s go to an observer).
 //!
@@ -88,6 +89,8 @@ pub mod pull;
 pub mod registries;
 #[cfg(feature = "libpod")]
 pub mod short_names;
+#[cfg(feature = "transports")]
+pub mod transport;
 
 pub use answers::{Fetched, Head, LIST_BYTES_MAX, ListPage, MANIFEST_BYTES_MAX};
 pub use auth::{
