@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{CheckConfig, Serve};
+use crate::command::{CheckConfig, Copy, Digest, Inspect, Serve, Tags};
 use crate::config::Config;
 use crate::live::Source;
 
@@ -32,11 +32,19 @@ enum Command {
     Serve(Serve),
     /// Check whether a configuration file is valid.
     CheckConfig(CheckConfig),
+    /// Copy an image between a registry, OCI layouts, archives and folders.
+    Copy(Box<Copy>),
+    /// Print the digest that the name of an image stands for.
+    Digest(Digest),
+    /// Print what an image is, its manifest or its configuration.
+    Inspect(Inspect),
+    /// Print the tags of a repository.
+    Tags(Tags),
 }
 
 /// Runs the command. `serve` runs the proxy until it is shut down.
 ///
-/// An error is one line on standard error; the exit code is 1.
+/// An error is one line on standard error.
 pub fn run<S, E>(cli: Cli, serve: S) -> ExitCode
 where
     S: FnOnce(Config, Source) -> Result<(), E>,
@@ -45,8 +53,12 @@ where
     match cli.command {
         Command::Serve(command) => command.run(serve),
         Command::CheckConfig(command) => command.run(),
+        Command::Copy(command) => command.run(),
+        Command::Digest(command) => command.run(),
+        Command::Inspect(command) => command.run(),
+        Command::Tags(command) => command.run(),
     }
 }
 
-const AFTER_HELP: &str = "Exit codes: 0 success, 1 failure, 2 usage error.\n\
+const AFTER_HELP: &str = "Exit codes: 0 success, 1 failure, 2 usage error; commands that ask registries have more.\n\
                           LONGSHORE_LOG (or RUST_LOG) sets what is logged, like \"debug\" or \"longshore::access=warn\".";
