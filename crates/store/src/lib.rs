@@ -69,6 +69,7 @@
 
 mod blob;
 mod bucket;
+mod changes;
 mod chunks;
 mod distrust;
 mod error;
@@ -77,6 +78,7 @@ mod fill;
 mod flights;
 mod freshness;
 mod ingest;
+mod inventory;
 mod legacy;
 mod list;
 mod manifest;
@@ -97,6 +99,10 @@ pub use blob::{Blob, BlobRange};
 pub use error::{Cause, Error, Refusal};
 pub use event::{Event, Observer};
 pub use freshness::{OnDeleted, OnDenied, Policy};
+pub use inventory::{
+    Damage, DiskUsage, ExportFormat, Exported, HeldTag, Imported, Inventory, InventoryError,
+    OnProgress, Progress, Pruned, Purged, Removed, RepositoryUsage, UpstreamUsage, Verified,
+};
 pub use list::{List, ListName};
 pub use manifest::held::Held;
 pub use options::{Clock, Options};

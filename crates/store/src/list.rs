@@ -51,16 +51,28 @@ pub struct List {
 
 /// A page as it is recorded.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct ListRecord {
+pub(crate) struct ListRecord {
     /// The query of the page: pages may share a place.
-    query: String,
+    pub(crate) query: String,
     /// Seconds since 1970 when upstream sent it.
-    checked: u64,
-    list: Arc<List>,
+    pub(crate) checked: u64,
+    pub(crate) list: Arc<List>,
 }
 
 impl ListName {
-    fn key(&self) -> String {
+    /// The list of all referrers, which stands for one that is filtered by type: a registry need not filter, and clients
+    /// look for its `OCI-Filters-Applied` (distribution-spec, "Listing Referrers").
+    fn unfiltered(&self) -> Option<Self> {
+        let is_filter = |part: &str| part.starts_with("artifactType=");
+        let filters = self.subject.is_some() && !self.query.is_empty();
+        (filters && self.query.split('&').all(is_filter)).then(|| Self {
+            query: String::new(),
+            ..self.clone()
+        })
+    }
+
+    /// Where the page is kept.
+    pub(crate) fn key(&self) -> String {
         let digest = Digest::sha256(self.query.as_bytes());
         let place = digest
             .hex()
@@ -145,6 +157,11 @@ impl Lists {
         self.records.put_other(key, &record).await;
     }
 
+    async fn kept(&self, name: &ListName) -> Option<ListRecord> {
+        let kept = self.records.list::<ListRecord>(&name.key()).await;
+        kept.filter(|kept| kept.query == name.query)
+    }
+
     /// What a client gets when upstream refuses a list: the page that is kept, by the rules for tags.
     async fn after(
         &self,
@@ -152,8 +169,10 @@ impl Lists {
         policy: &Policy,
         refusal: Refusal,
     ) -> Result<Arc<List>, Error> {
-        let kept = self.records.list::<ListRecord>(&name.key()).await;
-        let kept = kept.filter(|kept| kept.query == name.query);
+        let mut kept = self.kept(name).await;
+        if let (None, Some(all)) = (&kept, name.unfiltered()) {
+            kept = self.kept(&all).await;
+        }
         let age = kept.as_ref().map(|kept| age(kept.checked, (self.clock)()));
         match (after_refusal(&refusal, age, policy), kept) {
             (Verdict::Stale, Some(kept)) => {

@@ -24,7 +24,7 @@ pub(crate) mod accept;
 pub(crate) mod cache;
 pub(crate) mod document;
 pub(crate) mod held;
-mod needs;
+pub(crate) mod needs;
 pub(crate) mod tags;
 pub(crate) mod whole;
 
@@ -46,6 +46,12 @@ pub(crate) struct Manifests {
 }
 
 impl Manifests {
+    /// Forgets what is in memory of tags and refusals.
+    pub(crate) fn forget_memory(&self) {
+        self.tags.forget_memory();
+        self.negative.forget_all();
+    }
+
     /// A manifest by tag or digest; see [`Store::manifest`](crate::Store::manifest).
     pub(crate) async fn find(
         self: &Arc<Self>,
@@ -69,7 +75,7 @@ impl Manifests {
         let now = (self.clock)();
         if let Some(kept) = kept
             .as_ref()
-            .filter(|kept| is_fresh(kept.record.age(now), policy))
+            .filter(|kept| !kept.record.unchecked && is_fresh(kept.record.age(now), policy))
         {
             return Ok(kept.held(Outcome::Hit));
         }

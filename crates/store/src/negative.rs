@@ -44,6 +44,11 @@ impl NegativeCache {
         Self(cache.build())
     }
 
+    /// Forgets every answer.
+    pub(crate) fn forget_all(&self) {
+        self.0.invalidate_all();
+    }
+
     /// Remembers a verdict for this time; zero: not at all.
     pub(crate) fn put(&self, question: Question, verdict: Verdict, ttl: Duration) {
         if !ttl.is_zero() {

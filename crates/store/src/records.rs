@@ -61,6 +61,12 @@ impl Records {
         }
     }
 
+    /// Forgets what memory knows: it is read from the records anew.
+    pub(crate) fn forget_memory(&self) {
+        self.tags.invalidate_all();
+        self.members.clear();
+    }
+
     /// What the tag stood for, if anybody asked before.
     pub(crate) async fn tag(&self, tagged: &Tagged) -> Option<Arc<TagRecord>> {
         if let Some(record) = self.tags.get(tagged) {

@@ -14,6 +14,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::blob::{Blob, BlobRange, Blobs};
 use crate::bucket::Bucket;
+use crate::changes::Changes;
 use crate::distrust::Distrust;
 use crate::error::{Error, Refusal};
 use crate::event::{Event, Observer};
@@ -74,6 +75,7 @@ struct Inner {
     conversions: Arc<Conversions>,
     layers: Layers,
     lists: Lists,
+    changes: Changes,
     /// Cancelled at the end: nothing begins any more in the background.
     ended: CancellationToken,
 }
@@ -134,6 +136,7 @@ impl Store {
     /// [`Error::Refused`] when upstream refuses and nothing kept may be served, [`Error::NotWhole`] when something is
     /// kept that could not be pulled to its end, [`Error::Mismatch`] when what came is not what was asked for.
     pub async fn manifest(&self, request: &Request<Reference>) -> Result<Held, Error> {
+        self.0.notice_changes();
         self.0.manifests.find(request).await
     }
 
@@ -151,6 +154,7 @@ impl Store {
         request: &Request<Canonical>,
         range: BlobRange,
     ) -> Result<Blob, Error> {
+        self.0.notice_changes();
         self.0.blobs.open(request, range).await
     }
 
@@ -162,6 +166,7 @@ impl Store {
         &self,
         request: &Request<Canonical>,
     ) -> Result<(Option<u64>, Outcome), Error> {
+        self.0.notice_changes();
         self.0.blobs.size(request).await
     }
 
@@ -238,6 +243,7 @@ impl Store {
     where
         W: Future<Output = Result<Option<List>, Refusal>> + Send + 'static,
     {
+        self.0.notice_changes();
         self.0.lists.page(name, policy, fetch).await
     }
 
@@ -331,9 +337,23 @@ impl Inner {
             conversions,
             layers: Layers::new(Arc::clone(&context)),
             lists: Lists::new(Arc::clone(records), Arc::clone(clock), tracker.clone()),
+            changes: Changes::new(&context.tier),
             ended: CancellationToken::new(),
             context,
         }
+    }
+
+    /// Forgets what is in memory if a command of another process has changed the store.
+    fn notice_changes(&self) {
+        let tier = &self.context.tier;
+        self.changes.notice(tier, || {
+            tracing::info!("a command has changed the store: its records are read again");
+            self.context.records.forget_memory();
+            self.cache.forget_memory();
+            self.conversions.forget_memory();
+            self.manifests.forget_memory();
+            tier.look_again();
+        });
     }
 
     /// With a bucket no record is swept. One is of no use when nobody has its content: not this tier, not the bucket, and

@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -36,6 +36,7 @@ mod files;
 mod housekeeping;
 mod images;
 mod index;
+mod inspect;
 mod journal;
 pub(crate) mod layout;
 pub(crate) mod outbox;
@@ -45,11 +46,13 @@ mod recent;
 mod room;
 mod spool;
 mod stamp;
+mod stock;
 
 pub(crate) use self::images::children;
 pub use self::pins::{Pin, PinError};
 pub use self::room::{Amount, Reason};
 pub(crate) use self::stamp::Stamp;
+pub(crate) use self::stock::{Finding, Stock};
 
 /// Bytes of a file that are hashed at once: 512 KiB.
 const READ_BYTES: usize = 512 << 10;
@@ -126,6 +129,8 @@ struct Inner {
     free: AtomicU64,
     evictions: AtomicU64,
     room_wanted: Arc<Notify>,
+    /// Another process has changed the files.
+    changed: AtomicBool,
     /// Ends the work in the background.
     closed: CancellationToken,
     tracker: TaskTracker,
@@ -245,6 +250,7 @@ impl Tier {
             free: AtomicU64::new(0),
             evictions: AtomicU64::new(0),
             room_wanted: Arc::default(),
+            changed: AtomicBool::new(false),
             closed: CancellationToken::new(),
             tracker,
             pins,

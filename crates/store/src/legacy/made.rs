@@ -59,6 +59,11 @@ impl Conversions {
         }
     }
 
+    /// Forgets what is in memory of what was made.
+    pub(crate) fn forget_memory(&self) {
+        self.made.invalidate_all();
+    }
+
     /// What a legacy document was made into; see [`Store::made`](crate::Store::made).
     pub(crate) async fn made<W>(
         self: &Arc<Self>,

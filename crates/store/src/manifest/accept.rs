@@ -38,6 +38,7 @@ impl Acceptor {
                 Check::Same => {
                     let record = TagRecord {
                         checked: seconds((self.clock)()),
+                        unchecked: false,
                         ..TagRecord::clone(&kept.record)
                     };
                     let bytes = kept.bytes.clone();
@@ -72,6 +73,7 @@ impl Acceptor {
             media_type: Arc::clone(&media_type),
             size: bytes.len() as u64,
             checked: seconds((self.clock)()),
+            unchecked: false,
         };
         let kept = self
             .tags
@@ -111,6 +113,7 @@ impl Acceptor {
             media_type: Arc::clone(&held.media_type),
             size: held.bytes.len() as u64,
             checked: seconds((self.clock)()),
+            unchecked: false,
         };
         let before = kept.map(|kept| &*kept.record);
         self.tags

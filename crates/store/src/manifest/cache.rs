@@ -46,6 +46,11 @@ impl ManifestCache {
         }
     }
 
+    /// Forgets what is in memory.
+    pub(crate) fn forget_memory(&self) {
+        self.memory.invalidate_all();
+    }
+
     /// The local tier lost these bytes: memory forgets them.
     pub(crate) fn forget(&self, digest: &Digest) {
         self.memory.invalidate(digest);

@@ -118,7 +118,7 @@ fn of_schema1(manifest: &Manifest) -> Needs {
 }
 
 /// Whether a client has the bytes from the manifest itself.
-fn is_inside(descriptor: &Descriptor) -> bool {
+pub(crate) fn is_inside(descriptor: &Descriptor) -> bool {
     descriptor.digest == *EMPTY
         || descriptor.media_type == MediaType::OciEmpty
         || descriptor.data.as_ref().is_some_and(|data| {

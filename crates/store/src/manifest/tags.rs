@@ -70,6 +70,11 @@ impl Tags {
         }
     }
 
+    /// Forgets what is in memory.
+    pub(crate) fn forget_memory(&self) {
+        self.memory.invalidate_all();
+    }
+
     /// What is kept of a tag: its record and the manifest's bytes.
     pub(crate) async fn find(&self, tagged: &Tagged) -> Option<Kept> {
         let evictions = self.tier.evictions();

@@ -79,7 +79,7 @@ impl ContentRecord {
 
     /// Whether it says by itself that the content belongs to the repository. Records of an earlier version may only say
     /// what a manifest claimed.
-    pub(super) fn is_membership(&self) -> bool {
+    pub(crate) fn is_membership(&self) -> bool {
         let states_fact =
             self.verified || self.confirmed || self.media_type.is_some() || self.origin.is_some();
         states_fact && !self.named_only

@@ -101,6 +101,13 @@ impl Members {
         }
     }
 
+    /// Forgets all repositories.
+    pub(super) fn clear(&self) {
+        lock(&self.repositories).clear();
+        lock(&self.manifests).clear();
+        self.held.store(0, Ordering::Relaxed);
+    }
+
     /// Counts new digests, and forgets the repositories not asked for longest when there are too many.
     pub(super) fn grown(&self, by: usize) {
         // An empty repository costs as much as a few digests.

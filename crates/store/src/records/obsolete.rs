@@ -32,7 +32,8 @@ impl Obsolete<'_> {
         match (above, folder, name) {
             (_, Some("_tags"), _) => self.read::<TagRecord>(key).is_none_or(|tag| {
                 let is_old = tag.age(self.now).is_none_or(|age| age > TAG_AGE_MAX);
-                is_old || !self.is_held(&tag.stored.unwrap_or(tag.digest))
+                // An imported tag may never meet its upstream.
+                (is_old && !tag.unchecked) || !self.is_held(&tag.stored.unwrap_or(tag.digest))
             }),
             (Some("_content"), Some(algorithm), Some(hex)) => {
                 let digest = Digest::parse(&format!("{algorithm}:{hex}"));

@@ -21,6 +21,9 @@ pub(crate) struct TagRecord {
     pub(crate) size: u64,
     /// Seconds since 1970 when upstream last said that this holds.
     pub(crate) checked: u64,
+    /// Upstream is asked at the next request, however recently that was: set by `store refresh` and `store import`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) unchecked: bool,
 }
 
 impl TagRecord {

@@ -10,6 +10,7 @@ use super::codec::Record;
 use super::index::{Fact, Held, Index, Usage, Victims};
 use super::journal::{Journal, encode_all, write_snapshot};
 use super::stamp::Stamp;
+use super::stock::Stock;
 
 /// What is held, in memory and on disk. A journal that cannot be written costs trust after the next start, nothing else.
 ///
@@ -50,6 +51,12 @@ impl Catalog {
         Some(size)
     }
 
+    /// A file was removed, whatever the index says.
+    pub(super) fn forget(&self, digest: &Digest) {
+        self.index().remove(digest);
+        self.write(&Record::Gone(digest), false);
+    }
+
     /// A held manifest names these.
     pub(super) fn image(&self, digest: &Digest, children: &[Digest]) {
         if self.index().image(digest, children) {
@@ -73,6 +80,28 @@ impl Catalog {
 
     pub(super) fn held(&self, digest: &Digest) -> Option<Held> {
         self.index().held(digest)
+    }
+
+    /// All that is held.
+    pub(super) fn stock(&self) -> Stock {
+        self.index().stock().collect()
+    }
+
+    /// As [`evict`](Self::evict), and in memory it is gone at once: no file is removed and nothing is written.
+    pub(super) fn imagine_evicted(&self, waits: impl Fn(&Digest) -> bool) -> Option<Victims> {
+        let mut index = self.index();
+        let victims = index.evict(waits)?;
+        for (digest, _) in &victims {
+            index.remove(digest);
+        }
+        Some(victims)
+    }
+
+    /// Lets another process be the one that evicts and scrubs.
+    pub(super) fn leave_keeping(&self) {
+        if let Some(journal) = self.journal().as_mut() {
+            journal.leave_keeping();
+        }
     }
 
     /// Whether a held manifest names a blob.

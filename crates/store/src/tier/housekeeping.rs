@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -46,6 +47,12 @@ impl Tier {
         }
     }
 
+    /// Compares files and index soon: another process has changed the files.
+    pub(crate) fn look_again(&self) {
+        self.0.changed.store(true, Ordering::Relaxed);
+        self.0.room_wanted.notify_one();
+    }
+
     /// Ends the work in the background; what is recorded is saved.
     pub(crate) fn close(&self) {
         self.0.closed.cancel();
@@ -60,7 +67,9 @@ async fn keep(tier: Weak<Inner>, wanted: Arc<tokio::sync::Notify>, closed: Cance
             return;
         };
         let save = ending || saved.elapsed() >= SAVED_EVERY;
-        let reconcile = !ending && reconciled.is_none_or(|at| at.elapsed() >= RECONCILED_EVERY);
+        let changed = tier.0.changed.swap(false, Ordering::Relaxed);
+        let due = reconciled.is_none_or(|at| at.elapsed() >= RECONCILED_EVERY);
+        let reconcile = !ending && (changed || due);
         let work = tier.run(move |tier| {
             if reconcile {
                 tier.reconcile()?;
@@ -118,7 +127,7 @@ async fn scrub(tier: Weak<Inner>, closed: CancellationToken) {
 impl Tier {
     /// Compares the files with the index: what other processes, operators or disks did shows here, and files of which
     /// nothing is recorded are taken in.
-    pub(super) fn reconcile(&self) -> io::Result<()> {
+    pub(crate) fn reconcile(&self) -> io::Result<()> {
         let mut unseen: HashSet<Digest> = self.0.catalog.digests().into_iter().collect();
         let walked = self.0.files.walk(|digest, stamp| {
             unseen.remove(&digest);

@@ -261,6 +261,15 @@ impl Index {
             .collect()
     }
 
+    /// All that is held: its record, whether a pin holds it, and what it names.
+    pub(crate) fn stock(&self) -> impl Iterator<Item = (Digest, Held, bool, Vec<Digest>)> + '_ {
+        self.nodes.iter().filter_map(|node| {
+            let children = node.image.iter().flatten();
+            let children = children.filter_map(|id| Some(self.node(*id)?.digest));
+            Some((node.digest, node.held?, node.pins > 0, children.collect()))
+        })
+    }
+
     /// Digests of all that is held.
     pub(crate) fn digests(&self) -> Vec<Digest> {
         let held = self.nodes.iter().filter(|node| node.held.is_some());

@@ -105,6 +105,12 @@ impl Journal {
         self.is_keeper()
     }
 
+    /// Lets another process be the one that writes snapshots.
+    pub(crate) fn leave_keeping(&mut self) {
+        self.keeper = None;
+        self.absorbed.clear();
+    }
+
     /// Whether the journal is long enough to be replaced by a snapshot.
     pub(crate) fn is_long(&self) -> bool {
         self.keeper.is_some() && self.written > JOURNAL_BYTES_MAX

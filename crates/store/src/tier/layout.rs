@@ -13,6 +13,7 @@
 //! spool/<process>/                                    writes under way, locked by their process   (local only)
 //! outbox/                                             what the bucket does not have yet   (local only)
 //! quarantine/<algorithm>-<hex>                        files that could not be read or were not whole   (local only)
+//! changed                                             replaced when a command has changed the store   (local only)
 //! ```
 //! A component of a repository's path starts with a letter or a digit, so `_tags` can never be one.
 
@@ -34,6 +35,9 @@ pub(crate) const OUTBOX: &str = "outbox";
 pub(crate) const INDEX: &str = "index";
 /// Folder of files that failed.
 pub(crate) const QUARANTINE: &str = "quarantine";
+
+/// Key of the file that is replaced when a command has changed the store.
+pub(crate) const CHANGED: &str = "changed";
 
 /// Key of a blob's bytes.
 pub(crate) fn blob(digest: &Digest) -> String {
@@ -89,12 +93,22 @@ pub(crate) fn sent(domain: &str, digest: &Digest) -> String {
 
 /// Key of a page of a list: of the tags, or of the referrers of a manifest.
 pub(crate) fn list(named: &Named, subject: Option<&Digest>, place: u64) -> String {
+    format!("{}/{place}", lists(named, subject))
+}
+
+/// Folder of the tag records of a repository.
+pub(crate) fn tags(named: &Named) -> String {
+    format!("{REPOSITORIES}/{}/{}/_tags", named.domain(), named.path())
+}
+
+/// Folder of the pages of lists: of the tags, or of the referrers of a manifest.
+pub(crate) fn lists(named: &Named, subject: Option<&Digest>) -> String {
     let of = subject.map_or_else(
         || "tags".to_owned(),
         |subject| format!("{}-{}", subject.algorithm().as_str(), &*subject.hex()),
     );
     format!(
-        "{REPOSITORIES}/{}/{}/_lists/{of}/{place}",
+        "{REPOSITORIES}/{}/{}/_lists/{of}",
         named.domain(),
         named.path()
     )
