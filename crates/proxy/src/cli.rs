@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{CheckConfig, Copy, Digest, Inspect, Serve, Tags};
+use crate::command::{CheckConfig, Copy, Digest, Inspect, Serve, Store, Tags};
 use crate::config::Config;
 use crate::live::Source;
 
@@ -40,6 +40,10 @@ enum Command {
     Inspect(Inspect),
     /// Print the tags of a repository.
     Tags(Tags),
+    /// List, measure, verify, prune, import, export, refresh and purge what is kept.
+    ///
+    /// Works beside a running server: its next request sees what was changed.
+    Store(Store),
 }
 
 /// Runs the command. `serve` runs the proxy until it is shut down.
@@ -57,6 +61,7 @@ where
         Command::Digest(command) => command.run(),
         Command::Inspect(command) => command.run(),
         Command::Tags(command) => command.run(),
+        Command::Store(command) => command.run(),
     }
 }
 

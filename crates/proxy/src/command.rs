@@ -8,6 +8,7 @@ mod inspect;
 mod output;
 mod registry;
 mod serve;
+mod store;
 mod tags;
 
 pub(crate) use check_config::CheckConfig;
@@ -15,4 +16,5 @@ pub(crate) use copy::Copy;
 pub(crate) use digest::Digest;
 pub(crate) use inspect::Inspect;
 pub(crate) use serve::Serve;
+pub(crate) use store::Store;
 pub(crate) use tags::Tags;

@@ -22,6 +22,7 @@ mod value;
 pub use credentials::{Credentials, Secret};
 pub use error::{Error, Place};
 pub use folder::data_folder;
+pub(crate) use room::parse_room;
 pub use room::{MIN_FREE_DEFAULT, SCRUB_DEFAULT};
 pub use value::{
     Age, Api, Endpoint, InsecureHosts, OnDeleted, OnDenied, PrivateAddresses, RateLimitStatus,

@@ -38,7 +38,8 @@ impl TryFrom<Vec<String>> for Pins {
     }
 }
 
-fn parse_room(text: &str) -> Result<Amount, ValueError> {
+/// Reads an amount of room, such as `50GiB` or `10%`.
+pub(crate) fn parse_room(text: &str) -> Result<Amount, ValueError> {
     let wrong = ValueError::new(ROOM);
     let digits = text.find(|char: char| !char.is_ascii_digit());
     let (number, unit) = text.split_at(digits.unwrap_or(text.len()));
