@@ -134,7 +134,7 @@ struct Inner {
     /// Ends the work in the background.
     closed: CancellationToken,
     tracker: TaskTracker,
-    pins: Pins,
+    pins: Arc<Pins>,
     recent: Recent,
     hasher: RandomState,
     /// Called with a manifest or blob that was evicted or quarantined, before what it names goes.
@@ -197,7 +197,7 @@ impl Drop for Reservation {
 }
 
 impl Tier {
-    /// Opens or makes the store below `root`, removes what crashed processes left in the spool, and reads the index.
+    /// Opens or makes the store below `root`, and removes what crashed processes left in the spool.
     pub(crate) fn open(
         root: &Path,
         spool: Option<&Path>,
@@ -229,12 +229,8 @@ impl Tier {
             .then(|| Outbox::open(root).map(Arc::new))
             .transpose()
             .map_err(|e| Error::local("make folder", &root.join(layout::OUTBOX), e))?;
-        let catalog = Catalog::open(&files.path(layout::INDEX));
-        let pins = Pins::new(settings.pins);
-        catalog.retain_pins(|name| pins.hold_name(name));
-        for digest in pins.digests() {
-            catalog.pin(&digest.to_string(), digest);
-        }
+        let pins = Arc::new(Pins::new(settings.pins));
+        let catalog = Catalog::open(&files.path(layout::INDEX), Arc::clone(&pins));
         Ok(Self(Arc::new(Inner {
             files,
             catalog,
@@ -715,7 +711,8 @@ impl Tier {
         }
     }
 
-    fn failed(&self, action: &'static str) {
+    /// Counts something that the disk refused.
+    pub(crate) fn failed(&self, action: &'static str) {
         (self.0.observer)(Event::Failed { action });
     }
 

@@ -1,36 +1,59 @@
 //! The index and its journal: what changes in one is written to the other.
 
 use std::io;
-use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use longshore_reference::Digest;
 
 use super::codec::Record;
-use super::index::{Fact, Held, Index, Usage, Victims};
-use super::journal::{Journal, encode_all, write_snapshot};
+use super::index::{Fact, Held, Index, Seen, Usage, Victims};
+use super::journal::{self, Journal, encode_all, write_snapshot};
+use super::pins::Pins;
 use super::stamp::Stamp;
 use super::stock::Stock;
 
 /// What is held, in memory and on disk. A journal that cannot be written costs trust after the next start, nothing else.
 ///
+/// The index is read by its first use, which the housekeeping makes at once: a start does not wait for it.
+///
 /// *Invariant*: the journal is locked before the index, by all who lock both.
 #[derive(Debug)]
 pub(super) struct Catalog {
+    folder: PathBuf,
+    /// Journals of other processes, from which the index is read too.
+    others: Vec<PathBuf>,
+    pins: Arc<Pins>,
     journal: Mutex<Option<Journal>>,
-    index: Mutex<Index>,
+    index: OnceLock<Mutex<Index>>,
 }
 
 impl Catalog {
-    /// Reads what is known of the blobs from `folder`.
-    pub(super) fn open(folder: &Path) -> Self {
-        let mut index = Index::default();
-        let journal = Journal::open(folder, &mut index)
+    /// Opens what is known of the blobs in `folder`.
+    pub(super) fn open(folder: &Path, pins: Arc<Pins>) -> Self {
+        let opened = Journal::open(folder)
             .inspect_err(|cause| tracing::warn!(%cause, "the index cannot be written: after the next start every file is hashed once"));
+        let (journal, others) = match opened {
+            Ok((journal, others)) => (Some(journal), others),
+            Err(_) => (None, journal::names(folder)),
+        };
         Self {
-            journal: Mutex::new(journal.ok()),
-            index: Mutex::new(index),
+            folder: folder.to_owned(),
+            others,
+            pins,
+            journal: Mutex::new(journal),
+            index: OnceLock::new(),
         }
+    }
+
+    /// Reads the index.
+    fn read(&self) -> Mutex<Index> {
+        let mut index = journal::read(&self.folder, &self.others);
+        index.retain_pins(|name| self.pins.hold_name(name));
+        for digest in self.pins.digests() {
+            index.pin(&digest.to_string(), digest);
+        }
+        Mutex::new(index)
     }
 
     /// Whether this process is the one that evicts and scrubs. The next one takes its place when it is gone.
@@ -109,12 +132,20 @@ impl Catalog {
         self.index().is_needed(digest)
     }
 
+    /// Bytes and number of what is held; zero before the index was read. Never waits for that.
     pub(super) fn usage(&self) -> Usage {
-        self.index().usage()
+        let index = self.index.get();
+        index.map_or_else(Usage::default, |index| lock(index).usage())
     }
 
-    pub(super) fn digests(&self) -> Vec<Digest> {
-        self.index().digests()
+    /// What is recorded of a blob that a walk over the files met.
+    pub(super) fn see(&self, digest: &Digest, seen: &mut Seen) -> Option<Held> {
+        self.index().see(digest, seen)
+    }
+
+    /// What is held and was not met.
+    pub(super) fn unseen(&self, seen: &Seen) -> Vec<Digest> {
+        self.index().unseen(seen)
     }
 
     /// Held blobs that name nothing and that no held manifest names.
@@ -133,10 +164,6 @@ impl Catalog {
 
     pub(super) fn put_back(&self, digest: &Digest) {
         self.index().put_back(digest);
-    }
-
-    pub(super) fn retain_pins(&self, stays: impl Fn(&str) -> bool) {
-        self.index().retain_pins(stays);
     }
 
     /// Hands what was written to the system, and replaces the journal by a snapshot when `now` or when it is long.
@@ -180,10 +207,14 @@ impl Catalog {
     }
 
     fn index(&self) -> MutexGuard<'_, Index> {
-        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(self.index.get_or_init(|| self.read()))
     }
 
     fn journal(&self) -> MutexGuard<'_, Option<Journal>> {
         self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn lock(index: &Mutex<Index>) -> MutexGuard<'_, Index> {
+    index.lock().unwrap_or_else(PoisonError::into_inner)
 }

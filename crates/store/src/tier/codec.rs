@@ -1,5 +1,7 @@
 //! How facts of the index are written in the files of the index.
 
+use std::io::Read;
+
 use longshore_reference::{Algorithm, Digest};
 
 use super::index::{Fact, Held, Index};
@@ -23,13 +25,15 @@ pub(crate) enum Record<'a> {
 }
 
 /// Reads the records of a file, up to one that is cut off or broken.
-pub(super) fn replay(bytes: &[u8], index: &mut Index) {
-    let Some(mut rest) = bytes.strip_prefix(MAGIC) else {
+pub(super) fn replay(mut from: impl Read, index: &mut Index) {
+    let mut magic = [0; MAGIC.len()];
+    if from.read_exact(&mut magic).is_err() || magic != *MAGIC {
         return;
-    };
-    while let Some(body) = frame(&mut rest) {
-        if apply(body, index).is_none() {
-            tracing::warn!("a record of the index cannot be understood: passed over");
+    }
+    let mut body = Vec::new();
+    while read_frame(&mut from, &mut body).is_some() {
+        if apply(&body, index).is_none() {
+            tracing::warn!("a record of the index cannot be understood: skipped");
         }
     }
 }
@@ -99,15 +103,18 @@ pub(super) fn encode(record: &Record<'_>, to: &mut Vec<u8>) {
     }
 }
 
-/// Takes the next body; `None` at the end, and where the rest cannot be a record.
-fn frame<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    let head = u64::from_le_bytes(*take(rest)?);
+/// Reads the next body; `None` at the end, and where the rest cannot be a record.
+fn read_frame(from: &mut impl Read, body: &mut Vec<u8>) -> Option<()> {
+    let mut head = [0; 8];
+    from.read_exact(&mut head).ok()?;
+    let head = u64::from_le_bytes(head);
     let len = usize::try_from(head >> 32).ok()?;
     if len > RECORD_BYTES_MAX {
         return None;
     }
-    let body = rest.split_off(..len)?;
-    (u64::from(checksum(body)) == head & u64::from(u32::MAX)).then_some(body)
+    body.resize(len, 0);
+    from.read_exact(body).ok()?;
+    (u64::from(checksum(body)) == head & u64::from(u32::MAX)).then_some(())
 }
 
 fn apply(mut body: &[u8], index: &mut Index) -> Option<()> {

@@ -1,7 +1,6 @@
 //! What goes on in the background: files and index are compared, content is evicted, files are hashed again, the index
 //! is saved. No request waits for any of it.
 
-use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::sync::atomic::Ordering;
@@ -16,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::files::{Found, read_all};
 use super::images::children;
-use super::index::{Held, Victims};
+use super::index::{Held, Seen, Victims};
 use super::room::{Limits, Reason};
 use super::stamp::Stamp;
 use super::{Event, Inner, Tier};
@@ -128,17 +127,17 @@ impl Tier {
     /// Compares the files with the index: what other processes, operators or disks did shows here, and files of which
     /// nothing is recorded are taken in.
     pub(crate) fn reconcile(&self) -> io::Result<()> {
-        let mut unseen: HashSet<Digest> = self.0.catalog.digests().into_iter().collect();
+        let mut seen = Seen::default();
         let walked = self.0.files.walk(|digest, stamp| {
-            unseen.remove(&digest);
-            let held = self.0.catalog.held(&digest);
+            let held = self.0.catalog.see(&digest, &mut seen);
             // What was recorded at commit stays: it tells damage when the file is opened.
             if held.is_none_or(|held| !held.trusted && held.stamp != stamp) {
                 self.take_in(&digest);
+                self.0.catalog.see(&digest, &mut seen);
             }
         });
         if walked.is_ok() {
-            for digest in unseen {
+            for digest in self.0.catalog.unseen(&seen) {
                 self.forget_absent(&digest);
             }
         }

@@ -70,6 +70,10 @@ pub(crate) struct Index {
     absent: usize,
 }
 
+/// What a walk over the files has met: a mark for each node.
+#[derive(Debug, Default)]
+pub(crate) struct Seen(Vec<bool>);
+
 /// What goes at once, in this order: a manifest before what it names.
 pub(crate) type Victims = Vec<(Digest, Stamp)>;
 
@@ -270,10 +274,24 @@ impl Index {
         })
     }
 
-    /// Digests of all that is held.
-    pub(crate) fn digests(&self) -> Vec<Digest> {
-        let held = self.nodes.iter().filter(|node| node.held.is_some());
-        held.map(|node| node.digest).collect()
+    /// What is recorded of a blob that a walk over the files met.
+    pub(crate) fn see(&self, digest: &Digest, seen: &mut Seen) -> Option<Held> {
+        let id = self.find(digest)?;
+        if seen.0.len() < self.nodes.len() {
+            seen.0.resize(self.nodes.len(), false);
+        }
+        if let Some(mark) = seen.0.get_mut(id as usize) {
+            *mark = true;
+        }
+        self.node(id)?.held
+    }
+
+    /// Digests of what is held and was not met. What came or went during the walk may be among them, or missing.
+    pub(crate) fn unseen(&self, seen: &Seen) -> Vec<Digest> {
+        let marks = seen.0.iter().copied().chain(std::iter::repeat(false));
+        let nodes = self.nodes.iter().zip(marks);
+        let unseen = nodes.filter(|(node, seen)| node.held.is_some() && !seen);
+        unseen.map(|(node, _)| node.digest).collect()
     }
 
     /// Everything, for a snapshot: in an order in which [`restore`](Self::restore) and the calls above bring it back.

@@ -5,12 +5,16 @@
 //! costs one look at a file, and a record that it kept is compared with the file before it is believed.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use super::codec::{HELD_BYTES, MAGIC, Record, encode, replay};
 use super::index::Index;
 
+/// Bytes of a snapshot for each blob, with what names it.
+const BLOB_BYTES: usize = HELD_BYTES * 3 / 2;
+/// Bytes of a file of the index that are read at once: 64 KiB.
+const READ_BYTES: usize = 64 << 10;
 /// Name of the snapshot.
 const SNAPSHOT: &str = "snapshot";
 /// Name of the file that the process locks that writes snapshots.
@@ -37,27 +41,17 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Opens the index below `folder`, and reads what is known into `index`.
+    /// Opens the index below `folder`. Returns the other journals too: [`read`] takes what is known from them.
     ///
     /// # Errors
-    /// The folder cannot be written to. What cannot be read or understood is passed over.
-    pub(crate) fn open(folder: &Path, index: &mut Index) -> io::Result<Self> {
+    /// The folder cannot be written to.
+    pub(crate) fn open(folder: &Path) -> io::Result<(Self, Vec<PathBuf>)> {
         fs::create_dir_all(folder)?;
         let keeper = lock(folder)?;
         let process = rand::random();
         let (name, file) = create(folder, process, 0)?;
-        let mut journals = journals(folder)?;
-        journals.retain(|path| *path != name);
-        if let Ok(bytes) = fs::read(folder.join(SNAPSHOT)) {
-            index.reserve(bytes.len() / HELD_BYTES);
-            replay(&bytes, index);
-        }
-        for path in &journals {
-            if let Ok(bytes) = fs::read(path) {
-                replay(&bytes, index);
-            }
-        }
-        index.shrink();
+        let mut others = journals(folder)?;
+        others.retain(|path| *path != name);
         let mut journal = Self {
             folder: folder.to_owned(),
             absorbed: Vec::new(),
@@ -69,13 +63,16 @@ impl Journal {
             process,
         };
         if journal.keeper.is_some() {
-            journals.retain(|path| is_left(path));
+            let left: Vec<_> = others.iter().filter(|path| is_left(path)).collect();
             // Those with records go with the next snapshot: a start does not wait for one.
-            let (with, without) = journals.into_iter().partition(|path| has_records(path));
+            let (with, without) = left
+                .into_iter()
+                .cloned()
+                .partition(|path| has_records(path));
             journal.absorbed = with;
             remove(without)?;
         }
-        Ok(journal)
+        Ok((journal, others))
     }
 
     /// Appends a record. It is on its way to the disk after [`flush`](Self::flush), or when many were appended.
@@ -139,6 +136,28 @@ impl Journal {
     }
 }
 
+/// The names of the journals below `folder`; none where they cannot be listed.
+pub(crate) fn names(folder: &Path) -> Vec<PathBuf> {
+    journals(folder).unwrap_or_default()
+}
+
+/// Reads what the snapshot below `folder` and these journals say. What cannot be read or understood is skipped.
+pub(crate) fn read(folder: &Path, journals: &[PathBuf]) -> Index {
+    let mut index = Index::default();
+    if let Ok(file) = File::open(folder.join(SNAPSHOT)) {
+        let bytes = file.metadata().map_or(0, |found| found.len());
+        index.reserve(usize::try_from(bytes).unwrap_or(0) / BLOB_BYTES);
+        replay(BufReader::with_capacity(READ_BYTES, file), &mut index);
+    }
+    for path in journals {
+        if let Ok(file) = File::open(path) {
+            replay(BufReader::with_capacity(READ_BYTES, file), &mut index);
+        }
+    }
+    index.shrink();
+    index
+}
+
 /// Replaces the snapshot and removes the journals that are in it.
 pub(crate) fn write_snapshot(
     folder: &Path,
@@ -160,7 +179,7 @@ fn remove(journals: Vec<PathBuf>) -> io::Result<()> {
 /// Everything that an index knows, as a file.
 pub(crate) fn encode_all(index: &Index) -> Vec<u8> {
     let blobs = usize::try_from(index.usage().objects).unwrap_or(0);
-    let mut bytes = Vec::with_capacity(MAGIC.len() + blobs * HELD_BYTES * 3 / 2);
+    let mut bytes = Vec::with_capacity(MAGIC.len() + blobs * BLOB_BYTES);
     bytes.extend_from_slice(MAGIC);
     index.visit(|fact| encode(&Record::Fact(fact), &mut bytes));
     bytes
@@ -257,22 +276,18 @@ mod tests {
     }
 
     #[test]
-    fn a_hundred_thousand_blobs_are_known_at_once_in_little_memory() {
+    fn a_hundred_thousand_blobs_need_little_memory() {
         let index = large(100_000);
         let bytes = encode_all(&index);
-        let begun = std::time::Instant::now();
         let mut again = Index::default();
-        again.reserve(bytes.len() / HELD_BYTES);
-        replay(&bytes, &mut again);
+        again.reserve(bytes.len() / BLOB_BYTES);
+        replay(&*bytes, &mut again);
         again.shrink();
-        let took = begun.elapsed();
         assert_eq!(again.usage(), index.usage());
         for index in [&index, &again] {
             let each = index.memory_bytes() / 100_000;
             assert!(each < 200, "{each} bytes a blob");
         }
-        // Without optimisation and on a busy machine; a release build takes a few hundredths of a second.
-        assert!(took.as_secs() < 5, "{took:?}");
         assert_eq!(encode_all(&again).len(), bytes.len());
     }
 

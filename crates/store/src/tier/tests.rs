@@ -362,8 +362,8 @@ async fn a_file_with_a_record_is_not_hashed() {
     tier.0.catalog.save(true).unwrap();
     drop(tier);
     let tier = Tier::of(root.path(), None).unwrap();
-    assert_eq!(tier.usage().objects, 1);
     assert!(matches!(tier.look(&digest).unwrap(), Look::Doubtful(_)));
+    assert_eq!(tier.usage().objects, 1);
     assert!(tier.open_blob(&digest).await.unwrap().is_some());
     assert!(
         matches!(tier.look(&digest).unwrap(), Look::Trusted(_)),
@@ -724,4 +724,29 @@ fn folders_above_a_blob_are_made_one_by_one() {
     assert_eq!(make_parents(&target).unwrap(), root.path().join("a/b/c"));
     assert!(root.path().join("a/b/c").is_dir());
     make_parents(&target).unwrap();
+}
+
+/// A snapshot of a large store takes its time: here it is a pipe into which nobody writes yet.
+#[test]
+fn a_start_does_not_wait_for_the_index() {
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+    let root = tempfile::tempdir().unwrap();
+    let tier = Tier::of(root.path(), None).unwrap();
+    let digest = blob(&tier, 1);
+    tier.0.catalog.save(true).unwrap();
+    drop(tier);
+    let snapshot = root.path().join(layout::INDEX).join("snapshot");
+    let bytes = fs::read(&snapshot).unwrap();
+    fs::remove_file(&snapshot).unwrap();
+    mknodat(CWD, &snapshot, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+    let (started, start) = std::sync::mpsc::channel();
+    let folder = root.path().to_owned();
+    std::thread::spawn(move || started.send(Tier::of(&folder, None).unwrap()));
+    let tier = start.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert_eq!(tier.usage().objects, 0, "nothing is known yet");
+    let looking = tier.clone();
+    let look = std::thread::spawn(move || looking.look(&digest).unwrap());
+    fs::write(&snapshot, bytes).unwrap();
+    assert!(matches!(look.join().unwrap(), Look::Trusted(_)));
+    assert_eq!(tier.usage().objects, 1);
 }
