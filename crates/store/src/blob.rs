@@ -1,7 +1,6 @@
 //! A blob: held, on its way, or to be had. The store alone decides: hit, lead or join.
 
 use std::ops::Range;
-use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use longshore_reference::Canonical;
@@ -123,17 +122,22 @@ impl Blobs {
             return Err(Error::Distrusted { digest });
         }
         let known = context.records.content(canonical).await;
-        let salvage = match context.look_up(&digest).await? {
-            Lookup::Whole(tier::Opened { file, stamp }) => {
+        let salvage = match context.look_up(&digest).await {
+            // Nothing can be kept either, and what is held may be readable again later.
+            Err(error) => {
+                tracing::warn!(%digest, error = &error as &dyn std::error::Error, "the local store cannot be read: streaming without keeping");
+                return self.bypass(request, known).await;
+            }
+            Ok(Lookup::Whole(tier::Opened { file, stamp })) => {
                 let outcome = self.hit(request, known.as_deref(), stamp.size).await?;
                 let kept = HeldBlob::Kept(Arc::new(file), stamp.size);
                 return Ok(self.blob(request, known, kept, Some(stamp.size), outcome));
             }
             // Without a size in the record only upstream can say how long the blob is.
-            Lookup::Cut(cut) if known.as_deref().is_some_and(can_be_salvaged) => {
+            Ok(Lookup::Cut(cut)) if known.as_deref().is_some_and(can_be_salvaged) => {
                 Some(salvage_of(cut))
             }
-            Lookup::Cut(_) | Lookup::Nothing => None,
+            Ok(Lookup::Cut(_) | Lookup::Nothing) => None,
         };
         if let Some(error) = context.membership.refused(canonical) {
             return Err(error);
@@ -142,7 +146,8 @@ impl Blobs {
         let wanted = range.resolve(known.as_ref().and_then(|known| known.size));
         match self.enter(request, known.as_ref(), salvage, wanted).await {
             Ok(entered) => Ok(self.landing(request, known, entered)),
-            Err(Error::NoRoom { .. }) => self.bypass(request, known).await,
+            // The disk is full or fails, and nothing was sent yet.
+            Err(Error::NoRoom { .. } | Error::Local { .. }) => self.bypass(request, known).await,
             Err(error) => Err(error),
         }
     }
@@ -156,8 +161,10 @@ impl Blobs {
         let digest = canonical.digest();
         let known = context.records.content(canonical).await;
         let held = context.tier.size_of(&digest).await;
-        let held =
-            held.map_err(|cause| Error::local("open", Path::new(&digest.to_string()), cause))?;
+        let held = held.unwrap_or_else(|cause| {
+            tracing::warn!(%digest, %cause, "the local store cannot be read: asking upstream");
+            None
+        });
         // A file that was cut is left for the next reader, who can use what it still has.
         if let Some(size) = held {
             let outcome = context.membership.confirm(request, known.as_deref());
@@ -236,7 +243,7 @@ impl Blobs {
         }
     }
 
-    /// A blob that is not kept: there is no room on disk.
+    /// A blob that is not kept: the disk is full or fails.
     async fn bypass(
         &self,
         request: &Request<Canonical>,

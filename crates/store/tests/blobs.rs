@@ -572,6 +572,34 @@ async fn without_room_a_blob_passes_and_nothing_is_kept() {
     assert_eq!(store.usage().objects, 0);
 }
 
+/// Permission to the folder was lost, say: clients get what upstream has, and what is held is served again later.
+#[tokio::test]
+async fn a_local_store_that_cannot_be_read_is_bypassed_until_it_can() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, bytes) = (store(&folder).await, content(2 * MIB));
+    let (canonical, upstream) = (canonical("app", &bytes), Upstream::of(&bytes));
+    let blob = open(&store, &canonical, &upstream).await.unwrap();
+    read(&blob, 0, None).await.unwrap();
+    while !path_of(folder.path(), canonical.digest()).exists() || store.usage().fills > 0 {
+        tokio::task::yield_now().await;
+    }
+    let (blobs, aside) = (folder.path().join("blobs"), folder.path().join("aside"));
+    fs::rename(&blobs, &aside).unwrap();
+    fs::write(&blobs, "no folder").unwrap();
+    let blob = open(&store, &canonical, &upstream).await.unwrap();
+    assert_eq!(blob.outcome(), Outcome::Bypass);
+    assert_eq!(read(&blob, 0, None).await.unwrap(), bytes);
+    let request = upstream.request(&canonical);
+    let (size, outcome) = store.blob_size(&request).await.unwrap();
+    assert_eq!((size, outcome), (Some(2 * MIB as u64), Outcome::Miss));
+    fs::remove_file(&blobs).unwrap();
+    fs::rename(&aside, &blobs).unwrap();
+    let down = Upstream::refusing(unreachable);
+    let blob = open(&store, &canonical, &down).await.unwrap();
+    assert_eq!(blob.outcome(), Outcome::Hit);
+    assert_eq!(read(&blob, 0, None).await.unwrap(), bytes);
+}
+
 /// A store whose disk takes nothing, and how many wrong bodies it told of.
 async fn full(folder: &tempfile::TempDir) -> (Store, Arc<AtomicUsize>) {
     let told = Arc::new(AtomicUsize::new(0));

@@ -69,6 +69,7 @@ impl Job {
                             .await => {}
                 Err(cause) => {
                     tracing::warn!(%digest, %cause, "no room for a fill: streaming without keeping");
+                    self.context.tier.failed("spool");
                     return Err(Error::NoRoom { size });
                 }
             }
@@ -100,6 +101,7 @@ impl Job {
     }
 
     pub(crate) fn not_written(&self, cause: io::Error) -> Error {
+        self.context.tier.failed("write");
         let digest = self.fill.digest().to_string();
         Error::local("write bytes of", Path::new(&digest), cause)
     }
