@@ -6,6 +6,7 @@ tools=${XDG_CACHE_HOME:-$HOME/.cache}/longshore-e2e/bin
 install_all() {
     install_debian
     install_go
+    install_lazy
 }
 
 # The lazy puller is ours: `lazy/go.mod` pins what it is built from.
