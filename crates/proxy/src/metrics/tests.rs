@@ -279,3 +279,45 @@ fn store() {
         );
     }
 }
+
+/// What rules and documentation call a metric is one, and every metric is documented.
+#[test]
+fn documentation_and_rules_name_the_metrics() {
+    let rules = include_str!("../../../../deploy/prometheus/longshore.rules.yml");
+    let documentation = include_str!("../../../../docs/operations.md");
+    let sources = [
+        include_str!("../metrics.rs"),
+        include_str!("away.rs"),
+        include_str!("stored.rs"),
+    ]
+    .concat();
+    let words = |text: &str| {
+        let is_part = |char: char| char.is_ascii_lowercase() || matches!(char, '_' | '0'..='9');
+        let words = text.split(|char| !is_part(char)).map(str::to_owned);
+        words.collect::<std::collections::BTreeSet<_>>()
+    };
+    let mut named = 0;
+    for word in words(&[rules, documentation].concat()) {
+        let Some(name) = word.strip_prefix("longshore_") else {
+            continue;
+        };
+        let family = name.strip_suffix("_bucket").unwrap_or(name);
+        assert!(sources.contains(&format!("\"{family}\"")), "{word}");
+        named += 1;
+    }
+    assert!(named > 20);
+    let ends = [
+        "_total", "_seconds", "_bytes", "_up", "_info", "_objects", "_entries", "_flight",
+    ];
+    for quoted in sources.split('"').skip(1).step_by(2) {
+        let is_name = quoted
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        if is_name && ends.iter().any(|end| quoted.ends_with(end)) {
+            assert!(
+                documentation.contains(&format!("longshore_{quoted}")),
+                "{quoted}"
+            );
+        }
+    }
+}
