@@ -105,7 +105,7 @@ impl Destination {
     pub async fn holds(&self, digest: Digest) -> Result<Option<u64>, Error> {
         let found = files::holds(&self.blob_path(digest), digest).await?;
         if found.is_some() {
-            self.keep(&digest.hex().to_string());
+            self.keep(&digest.hex());
         }
         Ok(found)
     }
@@ -120,7 +120,7 @@ impl Destination {
             files::create_folders(files::parent(&path)).await?;
         }
         let written = files::write(&path, digest, content).await?;
-        self.keep(&digest.hex().to_string());
+        self.keep(&digest.hex());
         Ok(written)
     }
 
