@@ -1,4 +1,5 @@
 //! Who may pull what: passwords of clients, rules, and nothing that a stranger learns.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use longshore_tests::{Client, Origin, Proxy};
 use tempfile::TempDir;

@@ -1,4 +1,5 @@
 //! The configuration is replaced while clients are served.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::sync::Arc;

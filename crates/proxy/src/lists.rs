@@ -6,7 +6,7 @@ use http::header::{CONTENT_TYPE, LINK};
 use http::{HeaderName, HeaderValue, Response};
 use longshore_puller::{Error as Pulled, ListPage, Upstream as Puller};
 use longshore_reference::{Canonical, Digest, Named};
-use longshore_store::{List, ListName, Outcome};
+use longshore_store::{List, ListName, Outcome, Refusal};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::body::Body;
@@ -69,7 +69,7 @@ impl Proxy {
         call: impl FnOnce(Puller) -> W + Send + 'static,
     ) -> Result<Option<(Arc<List>, Outcome)>, Error>
     where
-        W: Future<Output = Result<Option<ListPage>, Pulled>> + Send,
+        W: Future<Output = Result<Option<ListPage>, Pulled>> + Send + 'static,
     {
         let upstream = self.0.upstreams.of(asked.at.upstream)?;
         let policy = upstream.policy();
@@ -79,7 +79,7 @@ impl Proxy {
                 let puller = upstream.puller(&named).await.map_err(unusable)?;
                 let puller = puller.within(upstream.policy().answer_within);
                 let page = call(puller).await.map_err(refusal)?;
-                Ok(page.map(list))
+                Ok::<_, Refusal>(page.map(list))
             }
         };
         Ok(self.0.store.list(name, policy, fetch).await?)
