@@ -6,7 +6,8 @@
 stand_in() { [[ ${E2E_PROXY:-longshore} == registry ]]; }
 
 # proxy_start [LINE]...   the proxy with what its store holds; the lines are added to the [defaults] of its configuration,
-# $UPSTREAM_LINES to its docker.io, which is at $UPSTREAM_URL or on $UPSTREAM_PORT if one is set, $FIRST_LINE to its start.
+# $STORE_LINES to its [store], $UPSTREAM_LINES to its docker.io, which is at $UPSTREAM_URL or on $UPSTREAM_PORT if one is set, $FIRST_LINE to its start.
+# $LAUNCHER is a command that runs it.
 proxy_start() {
     proxy_stop
     if stand_in; then
@@ -17,6 +18,7 @@ proxy_start() {
 ${FIRST_LINE:-}
 [store]
 $(store_lines)
+${STORE_LINES:-}
 [defaults]
 $(printf '%s\n' "$@")
 [upstreams."docker.io"]
@@ -25,7 +27,8 @@ ${UPSTREAM_LINES:-}
 [upstreams."up.test"]
 endpoints = ["http://127.0.0.1:$GATE_PORT"]
 TOML
-        LONGSHORE_LOG=${LONGSHORE_LOG:-info} daemon proxy "$LONGSHORE_BIN" serve \
+        # shellcheck disable=SC2086
+        LONGSHORE_LOG=${LONGSHORE_LOG:-info} daemon proxy ${LAUNCHER:-} "$LONGSHORE_BIN" serve \
             --config "$work/longshore.toml" --listen "127.0.0.1:$PROXY_PORT"
     fi
     wait_for 20 "the proxy to answer" answers "http://127.0.0.1:$PROXY_PORT/v2/"
