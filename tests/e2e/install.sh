@@ -2,11 +2,29 @@
 # shellcheck shell=bash
 
 tools=${XDG_CACHE_HOME:-$HOME/.cache}/longshore-e2e/bin
+azurite=${XDG_CACHE_HOME:-$HOME/.cache}/longshore-e2e/azurite
 
+# install_all CASE...   what these cases need.
 install_all() {
-    install_debian
-    install_go
+    install_debian "$DEBIAN_TOOLS"
+    install_go "$GO_TOOLS"
     install_lazy
+    if [[ " $* " == *' objects/'* ]]; then
+        install_debian "$OBJECTS_DEBIAN_TOOLS"
+        install_go "$OBJECTS_GO_TOOLS"
+        install_azurite
+        CONFORMANCE_BIN=${CONFORMANCE_BIN:-$(test_binary conformance)}
+    fi
+}
+
+# test_binary NAME   a test of the workspace: `cargo test --workspace` has built it, or does now.
+test_binary() {
+    local log=$work/logs/cargo-$1.log
+    (cd "$here/../.." && cargo test --quiet --locked --workspace --test "$1" --no-run --message-format=json) 2>"$log" |
+        jq -er --arg name "$1" 'select(.target.name? == $name and .executable) | .executable' || {
+        tail -n 20 "$log" >&2
+        die "the test $1 could not be built"
+    }
 }
 
 # The lazy puller is ours: `lazy/go.mod` pins what it is built from.
@@ -18,6 +36,7 @@ install_lazy() {
     }
 }
 
+# install_debian TOOLS   the packages, and these commands.
 install_debian() {
     local missing=() name other version
     while read -r name version; do
@@ -27,7 +46,7 @@ install_debian() {
     while read -r name other; do
         [[ -n $name ]] || continue
         command -v "$name" >/dev/null || missing+=("$other")
-    done <<<"$DEBIAN_TOOLS"
+    done <<<"$1"
     [[ -d /etc/ssl/certs ]] || missing+=(ca-certificates)
     if ((${#missing[@]})); then
         say "installing ${missing[*]}"
@@ -68,21 +87,36 @@ apt_install() {
     [[ -z $own ]] || rm -f "$policy"
 }
 
+# install_azurite   by npm.
+install_azurite() {
+    local log=$work/logs/npm.log
+    [[ $(jq -r .version "$azurite/node_modules/azurite/package.json" 2>/dev/null) == "$AZURITE" ]] && return
+    say "installing azurite $AZURITE"
+    nice -n 5 timeout 600 npm install --prefix "$azurite" --no-audit --no-fund --no-update-notifier "azurite@$AZURITE" \
+        >"$log" 2>&1 || {
+        tail -n 20 "$log" >&2
+        die "npm could not install azurite@$AZURITE"
+    }
+}
+
+# install_go TOOLS   a path of `.` is the module's own command.
 install_go() {
     local module path version command log
     while read -r module path version; do
         [[ -n $module ]] || continue
+        [[ $path != . ]] || path=
+        path=$module${path:+/$path}
         command=$tools/${path##*/}
         [[ $(built_version "$command") == "$version" ]] && continue
-        command -v go >/dev/null || die "go is needed to build $module/$path@$version, and is not installed"
+        command -v go >/dev/null || die "go is needed to build $path@$version, and is not installed"
         say "building ${path##*/} $version"
         log=$work/logs/go-${path##*/}.log
         GOBIN=$tools GOTOOLCHAIN=local CGO_ENABLED=0 nice -n 5 \
-            timeout 1500 go install "$module/$path@$version" >"$log" 2>&1 || {
+            timeout 1500 go install "$path@$version" >"$log" 2>&1 || {
             tail -n 20 "$log" >&2
-            die "go install $module/$path@$version failed"
+            die "go install $path@$version failed"
         }
-    done <<<"$GO_TOOLS"
+    done <<<"$1"
 }
 
 # The version of the module that a Go command was built from.
