@@ -1,5 +1,8 @@
 //! The process is killed; what was not whole was never there.
 
+use std::path::PathBuf;
+use std::time::Duration;
+
 use longshore_tests::{Content, End, Fault, Gate, On, Origin, Proxy, S3};
 
 const SIZE: u64 = 4 << 20;
@@ -8,6 +11,30 @@ const SIZE: u64 = 4 << 20;
 fn no_leftovers(proxy: &Proxy) {
     let left = proxy.content_files();
     assert!(left.is_empty(), "{left:?}");
+}
+
+/// How often the process is killed at random points: a few times, or as often as `LONGSHORE_TEST_KILLS` says.
+fn kills() -> u64 {
+    let kills = std::env::var("LONGSHORE_TEST_KILLS").ok();
+    kills.map_or(20, |kills| kills.parse().expect("a number"))
+}
+
+/// Numbers that look random, the same in every run (splitmix64).
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % end
+    }
+}
+
+/// Where the store keeps what a path ends with.
+fn kept(proxy: &Proxy, path: &str) -> PathBuf {
+    let hex = path.rsplit(':').next().unwrap();
+    proxy.store().join("blobs/sha256").join(&hex[..2]).join(hex)
 }
 
 /// "kill -9 during a fill, then start: nothing partial is ever served, the blob is fetched again or resumed,
@@ -157,21 +184,22 @@ async fn killed_while_a_blob_is_uploaded() {
     }
 }
 
-/// Killed again and again while it fills and uploads: at the end the bucket has what the origin has, or nothing.
+/// Killed again and again while it fills and commits: what has a name is whole, and nothing of the killed one is left.
 #[tokio::test(flavor = "multi_thread")]
-async fn killed_at_random_points_with_a_bucket() {
+async fn killed_at_random_points() {
     let origin = Origin::start().await;
-    let s3 = S3::start().await;
-    let contents: Vec<_> = (0..12)
-        .map(|seed| Content::seeded(seed, 1000 + seed * seed * 150_000))
+    let contents: Vec<_> = (0..10)
+        .map(|seed| Content::seeded(seed, 1000 + seed * seed * 50_000))
         .collect();
     let paths: Vec<_> = contents
         .iter()
         .map(|content| origin.push_blob("library/app", content.clone()))
         .map(|digest| format!("/v2/library/app/blobs/{digest}"))
         .collect();
-    let mut proxy = Proxy::with(&origin).bucket(s3.address()).start().await;
-    for round in 0..20u64 {
+    let mut proxy = Proxy::start(&origin).await;
+    let mut random = Random(1);
+    for round in 0..kills() {
+        let enough = origin.requests().len() as u64 + 1 + random.below(10);
         let pulls: Vec<_> = paths
             .iter()
             .map(|path| {
@@ -179,10 +207,69 @@ async fn killed_at_random_points_with_a_bucket() {
                 tokio::spawn(async move { client.get(&path).await.read().await })
             })
             .collect();
-        // A different number of requests each time: the bucket's and the origin's count alike.
-        let before = s3.requests().len();
-        s3.until(|seen| seen.len() as u64 >= before as u64 + 1 + round % 7)
-            .await;
+        origin.until(|seen| seen.len() as u64 >= enough).await;
+        // Some time more: any moment of a fill, of a commit or of what is recorded.
+        tokio::time::sleep(Duration::from_micros(random.below(30_000))).await;
+        proxy.kill();
+        for (pull, content) in pulls.into_iter().zip(&contents) {
+            if let Ok(read) = pull.await {
+                assert!(content.matches(0, &read.body), "round {round}");
+            }
+        }
+        for (path, content) in paths.iter().zip(&contents) {
+            if let Ok(bytes) = std::fs::read(kept(&proxy, path)) {
+                assert!(
+                    bytes == content.bytes(),
+                    "round {round}: {path} is not whole"
+                );
+            }
+        }
+        proxy.restart().await;
+        let spool = proxy.files().into_iter();
+        let left: Vec<_> = spool
+            .filter(|file| file.starts_with("spool") && !file.ends_with("lock"))
+            .collect();
+        assert!(left.is_empty(), "round {round}: {left:?}");
+        let one = random.below(10) as usize;
+        proxy.client().pull_blob(&paths[one], &contents[one]).await;
+        proxy.settled().await;
+        // So that there is something to do.
+        for path in &paths {
+            drop(std::fs::remove_file(kept(&proxy, path)));
+        }
+    }
+    for (path, content) in paths.iter().zip(&contents) {
+        proxy.client().pull_blob(path, content).await;
+    }
+}
+
+/// Killed again and again while it fills and uploads: at the end the bucket has what the origin has, or nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_random_points_with_a_bucket() {
+    let origin = Origin::start().await;
+    let s3 = S3::start().await;
+    let contents: Vec<_> = (0..12)
+        // The larger ones are uploaded while they land.
+        .map(|seed| Content::seeded(seed, 1000 + seed * seed * 100_000))
+        .collect();
+    let paths: Vec<_> = contents
+        .iter()
+        .map(|content| origin.push_blob("library/app", content.clone()))
+        .map(|digest| format!("/v2/library/app/blobs/{digest}"))
+        .collect();
+    let mut proxy = Proxy::with(&origin).bucket(s3.address()).start().await;
+    let mut random = Random(2);
+    for round in 0..kills() {
+        let enough = s3.requests().len() as u64 + 1 + random.below(12);
+        let pulls: Vec<_> = paths
+            .iter()
+            .map(|path| {
+                let (client, path) = (proxy.client(), path.clone());
+                tokio::spawn(async move { client.get(&path).await.read().await })
+            })
+            .collect();
+        s3.until(|seen| seen.len() as u64 >= enough).await;
+        tokio::time::sleep(Duration::from_micros(random.below(30_000))).await;
         proxy.kill();
         for (pull, content) in pulls.into_iter().zip(&contents) {
             if let Ok(read) = pull.await {
@@ -196,9 +283,7 @@ async fn killed_at_random_points_with_a_bucket() {
                 assert_eq!(bytes, content.bytes(), "round {round}");
             }
             // The local tier loses all of it, so that there is something to do.
-            let (algorithm, hex) = ("sha256", hex);
-            let kept = proxy.store().join("blobs").join(algorithm).join(&hex[..2]);
-            drop(std::fs::remove_file(kept.join(hex)));
+            drop(std::fs::remove_file(kept(&proxy, path)));
         }
         proxy.restart().await;
     }
