@@ -15,6 +15,9 @@ install_all() {
         install_azurite
         CONFORMANCE_BIN=${CONFORMANCE_BIN:-$(test_binary conformance)}
     fi
+    if [[ " $* " == *' kills/'* ]]; then
+        CRASH_BIN=${CRASH_BIN:-$(test_binary crash)}
+    fi
 }
 
 # test_binary NAME   a test of the workspace: `cargo test --workspace` has built it, or does now.
