@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::command::{CheckConfig, Copy, Digest, Inspect, Serve, Store, Tags};
+use crate::command::{CheckConfig, Copy, Digest, Inspect, Pull, Serve, Store, Tags};
 use crate::config::Config;
 use crate::live::Source;
 
@@ -30,6 +30,8 @@ enum Command {
     /// Needs no file: without one every key has its default. SIGTERM and SIGINT end it gently, a second one at once. SIGHUP
     /// reads the configuration again.
     Serve(Serve),
+    /// Pull images into the local store, so that `serve` has them, or into an OCI layout.
+    Pull(Box<Pull>),
     /// Check whether a configuration file is valid.
     CheckConfig(CheckConfig),
     /// Copy an image between a registry, OCI layouts, archives and folders.
@@ -56,6 +58,7 @@ where
 {
     match cli.command {
         Command::Serve(command) => command.run(serve),
+        Command::Pull(command) => command.run(),
         Command::CheckConfig(command) => command.run(),
         Command::Copy(command) => command.run(),
         Command::Digest(command) => command.run(),

@@ -135,7 +135,8 @@ fn address_of(server: &Server) -> String {
     )
 }
 
-async fn live(config: Config, readiness: Readiness) -> Result<Live, Error> {
+/// The proxy without its listeners.
+pub(crate) async fn live(config: Config, readiness: Readiness) -> Result<Live, Error> {
     let metrics = Arc::new(ArcSwap::from_pointee(Metrics::new(&config.names())?));
     let told = Arc::clone(&metrics);
     let Config { store, .. } = config.clone();

@@ -17,6 +17,7 @@ use crate::names::UpstreamId;
 mod make;
 pub(crate) mod remote;
 
+pub(crate) use make::puller_config;
 use make::{policy, puller};
 
 /// Hosts of one wildcard upstream that are kept ready.

@@ -64,7 +64,7 @@ impl Serve {
     }
 }
 
-fn parse_upstream(text: &str) -> Result<(UpstreamName, Endpoint), String> {
+pub(super) fn parse_upstream(text: &str) -> Result<(UpstreamName, Endpoint), String> {
     let (name, url) = text.split_once('=').ok_or("write NAME=URL")?;
     let name = UpstreamName::parse(name).map_err(|error| error.to_string())?;
     let endpoint = Endpoint::parse(url).map_err(|error| error.to_string())?;

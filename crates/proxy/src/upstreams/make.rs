@@ -21,7 +21,7 @@ pub(super) fn puller(
     insecure: &Insecure,
     metrics: &Arc<Metrics>,
 ) -> Result<Puller, Error> {
-    let mut settings = settings(configured, domain, insecure)?;
+    let mut settings = puller_config(configured, domain, insecure)?;
     let metrics = Arc::clone(metrics);
     settings.observer = Arc::new(move |event| metrics.upstream(id, event));
     Puller::new(settings).map_err(|source| Error::Upstream {
@@ -30,7 +30,8 @@ pub(super) fn puller(
     })
 }
 
-fn settings(
+/// What the puller must know of an upstream.
+pub(crate) fn puller_config(
     configured: &config::Upstream,
     domain: &str,
     insecure: &Insecure,
@@ -47,7 +48,10 @@ fn settings(
             host => Endpoint::of_host(host),
         })
         .collect::<Result<_, _>>();
-    let mut config = Config::new(domain, endpoints.map_err(failed)?);
+    let mut config = Config::new(
+        domain,
+        endpoints.map_err(|source| unusable(domain, source))?,
+    );
     config.credentials = configured
         .credentials
         .as_ref()
