@@ -48,10 +48,7 @@ pub(crate) fn puller_config(
             host => Endpoint::of_host(host),
         })
         .collect::<Result<_, _>>();
-    let mut config = Config::new(
-        domain,
-        endpoints.map_err(|source| unusable(domain, source))?,
-    );
+    let mut config = Config::new(domain, endpoints.map_err(failed)?);
     config.credentials = configured
         .credentials
         .as_ref()

@@ -97,7 +97,7 @@ async fn client_certificates() {
     ] {
         let endpoints = format!("endpoints = [\"https://127.0.0.1:{port}\"]\n");
         let upstream = configured(&format!("{endpoints}api = \"v2\"\n{keys}"));
-        let settings = settings(&upstream, "a.b", &Insecure::default()).unwrap();
+        let settings = puller_config(&upstream, "a.b", &Insecure::default()).unwrap();
         let reference = Reference::parse("a.b/library/app:1").unwrap();
         let found = Puller::new(settings).unwrap().manifest(&reference).await;
         assert_eq!(found.is_ok(), is_let_in, "{keys}: {found:?}");
