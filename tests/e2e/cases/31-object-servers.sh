@@ -6,7 +6,7 @@ objects_begin() {
     objects=$work/objects
     mkdir -p "$objects"
     mount -t tmpfs longshore-e2e "$objects"
-    trap 'stop objects; stop objects-gate; umount "$objects"' EXIT
+    trap 'stop objects; stop objects-gate; umount -l "$objects"' EXIT
     free_ports OBJECTS_PORT OBJECTS_GATE_PORT
 }
 

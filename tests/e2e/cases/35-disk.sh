@@ -8,7 +8,7 @@ disk_mount() {
     store_wipe
     mkdir -p "$work/store"
     # However the case ends, the others find a folder.
-    trap 'proxy_stop; umount "$work/store"' EXIT
+    trap 'proxy_stop; umount -l "$work/store"' EXIT
     mount -t tmpfs -o size="$1" longshore-e2e "$work/store"
 }
 
