@@ -124,7 +124,6 @@ disk_broken_case() {
     # EIO.
     disk_faults write_errno=5
     raw_pull small
-    raw_pull medium
     disk_faults sync_errno=5
     raw_pull small
     raw_pull medium
@@ -139,8 +138,8 @@ disk_slow_case() {
     proxy_start_faulty
     raw_pull small
     kept_image small
-    # 20 ms for a write, two seconds for a sync.
-    disk_faults write_us=20000 sync_us=2000000
+    # 20 ms for a write, a quarter of a second for a sync.
+    disk_faults write_us=20000 sync_us=250000
     begin=$SECONDS
     limit 60 curl -sS -o /dev/null \
         "http://127.0.0.1:$PROXY_PORT/v2/$(fact medium repository)/blobs/$(largest_blob medium | cut -d' ' -f1)" &
