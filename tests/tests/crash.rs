@@ -1,4 +1,9 @@
 //! The process is killed; what was not whole was never there.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::path::PathBuf;
 use std::time::Duration;
