@@ -419,9 +419,14 @@ impl Tier {
 
     /// Whether a blob is held, without a look at its bytes.
     pub(crate) fn holds(&self, digest: &Digest) -> bool {
+        self.held_bytes(digest).is_some()
+    }
+
+    /// The length of a blob's file, unless it was cut.
+    pub(crate) fn held_bytes(&self, digest: &Digest) -> Option<u64> {
         match self.look(digest) {
-            Ok(Look::Trusted(_) | Look::Doubtful(_)) => true,
-            Ok(Look::Nothing | Look::Cut(_)) | Err(_) => false,
+            Ok(Look::Trusted(opened) | Look::Doubtful(opened)) => Some(opened.stamp.size),
+            Ok(Look::Nothing | Look::Cut(_)) | Err(_) => None,
         }
     }
 

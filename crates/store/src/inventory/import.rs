@@ -373,6 +373,13 @@ impl Import<'_> {
         let canonical = Canonical::new(named.clone(), digest);
         if let Some(children) = children(Some(&plan.media_type), &plan.bytes) {
             tier.image(&Reference::from(canonical.clone()), &digest, &children);
+            // Blobs belong as if the registry had sent them. Manifests below have records of their own.
+            for blob in children.iter().filter(|it| !self.plans.contains_key(it)) {
+                if let Some(size) = tier.held_bytes(blob) {
+                    let key = layout::sent(named.domain(), blob);
+                    self.write(&key, &ContentRecord::verified(size))?;
+                }
+            }
         }
         let key = layout::content(&canonical);
         let before = read::<ContentRecord>(tier, &key)
