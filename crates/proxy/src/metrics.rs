@@ -22,7 +22,7 @@ mod tests;
 
 use away::Away;
 use cells::Cells;
-use families::Families;
+use families::{Families, SECONDS_OF_ANSWERS};
 use stored::Stored;
 
 /// The `Content-Type` of [`Metrics::render`].
@@ -304,10 +304,6 @@ const CODES: [u16; 16] = [
 const CODE_LABELS: [&str; 16] = [
     "200", "206", "304", "400", "401", "403", "404", "405", "416", "429", "499", "500", "502",
     "503", "504", "other",
-];
-
-const SECONDS_OF_ANSWERS: [f64; 13] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0,
 ];
 
 const SECONDS_OF_FILLS: [f64; 12] = [

@@ -1,10 +1,12 @@
 //! Byte ranges of a request (RFC 9110 §13.1, §14): parsed, then resolved against the size of the content.
 
 mod multipart;
+mod span;
 #[cfg(test)]
 mod tests;
 
 pub use multipart::Multipart;
+pub use span::Span;
 
 use longshore_store::BlobRange;
 
@@ -31,13 +33,6 @@ enum Part {
     From { first: u64, last: Option<u64> },
     /// `-n`: the last `n` bytes.
     Suffix(u64),
-}
-
-/// Bytes `start..end` of the content. Never empty, never past its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Span {
-    start: u64,
-    end: u64,
 }
 
 /// What a range means for content of a known size.
@@ -163,34 +158,7 @@ impl Part {
             }
             Self::Suffix(length) => (size.saturating_sub(length), size),
         };
-        (start < end).then_some(Span { start, end })
-    }
-}
-
-impl Span {
-    /// The first byte.
-    #[must_use]
-    pub fn start(self) -> u64 {
-        self.start
-    }
-
-    /// One past the last byte.
-    #[must_use]
-    pub fn end(self) -> u64 {
-        self.end
-    }
-
-    /// Bytes in it, at least 1.
-    #[must_use]
-    #[allow(clippy::len_without_is_empty, reason = "a span is never empty")]
-    pub fn len(self) -> u64 {
-        self.end - self.start
-    }
-
-    /// The value of `Content-Range` for it, in content of `size` bytes.
-    #[must_use]
-    pub fn content_range(self, size: u64) -> String {
-        format!("bytes {}-{}/{size}", self.start, self.end - 1)
+        Span::new(start, end)
     }
 }
 

@@ -6,8 +6,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use serde::de::{self, Deserializer, Visitor};
 
-use super::ValueError;
-use super::file::Folder;
+use super::value::{Folder, ValueError};
 
 /// What we log in to an upstream with.
 #[derive(Clone, PartialEq, Eq)]

@@ -3,16 +3,15 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde::de::{self, Deserializer, MapAccess, Visitor};
 
-use super::Credentials;
+use super::credentials::Credentials;
 use super::room::{Pins, Room, Scrub};
 use super::value::{
-    Age, Api, Endpoint, Host, InsecureHosts, OnDeleted, OnDenied, PrivateAddresses,
-    RateLimitStatus, Span, StoreUrl, UpstreamName,
+    Age, Api, Endpoint, Folder, Host, InsecureHosts, OnDeleted, OnDenied, PrivateAddresses,
+    RateLimitStatus, Span, StoreUrl, UpstreamName, ValueError,
 };
 
 #[derive(Debug, Default, Deserialize)]
@@ -135,30 +134,14 @@ impl Upstream {
 pub(super) struct Listen(pub(super) SocketAddr);
 
 impl TryFrom<String> for Listen {
-    type Error = super::ValueError;
+    type Error = ValueError;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         text.parse().map(Self).map_err(|_| {
-            super::ValueError::new(
+            ValueError::new(
                 "an address is an IP and a port, like \"127.0.0.1:5000\" or \"[::]:5000\"",
             )
         })
-    }
-}
-
-/// An absolute path: what a relative one means would depend on where the process was started.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(try_from = "PathBuf")]
-pub(super) struct Folder(pub(super) PathBuf);
-
-impl TryFrom<PathBuf> for Folder {
-    type Error = super::ValueError;
-
-    fn try_from(path: PathBuf) -> Result<Self, Self::Error> {
-        if path.is_absolute() {
-            return Ok(Self(path));
-        }
-        Err(super::ValueError::new("a path is absolute"))
     }
 }
 
@@ -168,14 +151,14 @@ impl TryFrom<PathBuf> for Folder {
 pub(super) struct Realm(pub(super) String);
 
 impl TryFrom<String> for Realm {
-    type Error = super::ValueError;
+    type Error = ValueError;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
         let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
         if text.len() <= 200 && text.bytes().all(plain) {
             return Ok(Self(text));
         }
-        Err(super::ValueError::new(
+        Err(ValueError::new(
             "at most 200 characters of ASCII, no quotes and no backslash",
         ))
     }
@@ -187,7 +170,7 @@ impl TryFrom<String> for Realm {
 pub(super) struct Patterns(pub(super) Vec<String>);
 
 impl TryFrom<Vec<String>> for Patterns {
-    type Error = super::ValueError;
+    type Error = ValueError;
 
     fn try_from(patterns: Vec<String>) -> Result<Self, Self::Error> {
         let names_a_registry = |pattern: &String| {
@@ -197,7 +180,7 @@ impl TryFrom<Vec<String>> for Patterns {
         if patterns.iter().all(names_a_registry) {
             return Ok(Self(patterns));
         }
-        Err(super::ValueError::new(
+        Err(ValueError::new(
             "a repository is written with its registry, like \"docker.io/library/*\"",
         ))
     }
@@ -208,11 +191,11 @@ impl TryFrom<Vec<String>> for Patterns {
 pub(super) struct AnswerWithin(pub(super) std::time::Duration);
 
 impl TryFrom<Span> for AnswerWithin {
-    type Error = super::ValueError;
+    type Error = ValueError;
 
     fn try_from(span: Span) -> Result<Self, Self::Error> {
         if span.0.is_zero() || span.0 > ANSWER_WITHIN_MAX {
-            return Err(super::ValueError::new(
+            return Err(ValueError::new(
                 "more than nothing and at most 28s: containerd gives up after 30s",
             ));
         }

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use longshore_store::Amount;
+
 use super::*;
 
 const FOLDER: &str = "/var/lib/longshore";

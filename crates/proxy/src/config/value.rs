@@ -376,3 +376,19 @@ const DURATION: &str = "a duration like \"90s\" or \"1h 30m\"";
 const AGE: &str = "a duration like \"90s\" or \"1h 30m\", or \"forever\"";
 const STORE_URL: &str =
     "a store is file:///folder, s3://bucket, gs://bucket, az://container or memory://";
+
+/// An absolute path: what a relative one means would depend on where the process was started.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "PathBuf")]
+pub(super) struct Folder(pub(super) PathBuf);
+
+impl TryFrom<PathBuf> for Folder {
+    type Error = ValueError;
+
+    fn try_from(path: PathBuf) -> Result<Self, Self::Error> {
+        if path.is_absolute() {
+            return Ok(Self(path));
+        }
+        Err(ValueError::new("a path is absolute"))
+    }
+}

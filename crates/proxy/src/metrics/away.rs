@@ -6,7 +6,7 @@ use prometheus::proto::LabelPair;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec};
 
 use super::cells::Cells;
-use super::families::Families;
+use super::families::{Families, SECONDS_OF_ANSWERS};
 
 /// The families about upstreams.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Away {
                     "upstream_seconds",
                     "Time from a request to an upstream to its headers or its failure.",
                     &["upstream"],
-                    &super::SECONDS_OF_ANSWERS,
+                    &SECONDS_OF_ANSWERS,
                 )?,
                 upstreams,
             ),

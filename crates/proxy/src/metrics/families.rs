@@ -57,3 +57,8 @@ impl Families<'_> {
 fn opts(name: &str, help: &str) -> Opts {
     Opts::new(format!("longshore_{name}"), help)
 }
+
+/// Upper bounds of the buckets of answers.
+pub(super) const SECONDS_OF_ANSWERS: [f64; 13] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 3.0, 10.0,
+];

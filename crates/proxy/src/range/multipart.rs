@@ -1,6 +1,6 @@
 //! The frame of a `multipart/byteranges` body (RFC 9110 §14.6): everything but the bytes of the content.
 
-use super::Span;
+use super::span::Span;
 
 /// The frame around the parts of one answer: write [`head`](Self::head) of each part before its bytes and
 /// [`end`](Self::end) after the last.

@@ -8,7 +8,7 @@ fn resolve(header: &str, size: u64) -> Option<Resolved> {
 }
 
 fn span(start: u64, end: u64) -> Span {
-    Span { start, end }
+    Span::new(start, end).unwrap()
 }
 
 #[test]
