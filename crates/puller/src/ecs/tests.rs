@@ -1,3 +1,7 @@
+use std::time::Duration;
+
+use longshore_reference::Digest;
+
 use super::*;
 
 fn digest() -> Digest {
