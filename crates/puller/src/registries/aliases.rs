@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt::Write};
 use longshore_reference::{Named, ShortName};
 use serde::Deserialize;
 
-use super::{AliasError, Error, Invalid, alias_name, alias_value};
+use super::{AliasError, Error, Invalid};
 
 /// What short names stand for, and which file says so.
 ///
@@ -144,4 +144,20 @@ impl Aliases {
 struct Table {
     #[serde(default)]
     aliases: BTreeMap<String, String>,
+}
+
+/// Reads what an alias stands for.
+fn alias_value(value: &str) -> Result<Named, AliasError> {
+    Named::parse_qualified(value).map_err(|source| AliasError::Value {
+        value: value.to_owned(),
+        source,
+    })
+}
+
+/// Reads the name of an alias.
+fn alias_name(name: &str) -> Result<ShortName, AliasError> {
+    ShortName::parse(name).map_err(|source| AliasError::Name {
+        name: name.to_owned(),
+        source,
+    })
 }
