@@ -7,7 +7,7 @@ use std::{
 
 use longshore_reference::Parsed;
 
-use super::{Error, ImageName, Transport};
+use super::{Error, ImageName, Transport, explicit_path};
 
 /// The name of an image in a policy, and the wider scopes that hold it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,39 +21,53 @@ pub struct Identity {
     pub namespaces: Vec<String>,
 }
 
-pub(super) fn of(
-    name: &ImageName,
-    explicit: impl FnOnce(&Path) -> io::Result<PathBuf>,
-) -> io::Result<Identity> {
-    let transport = name.transport();
-    let (identity, namespaces) = match name {
-        ImageName::Docker(name) => {
-            let reference = name.reference();
-            let mut namespaces = docker_namespaces(reference);
-            if name.is_unknown_digest() {
-                // The repository is the identity.
-                namespaces.remove(0);
+impl ImageName {
+    /// What a policy knows the image by. `explicit` makes a path absolute and free of symbolic links.
+    ///
+    /// # Errors
+    /// Those of `explicit`; it is not called for images of registries and files of `docker save`.
+    pub fn identity_with(
+        &self,
+        explicit: impl FnOnce(&Path) -> io::Result<PathBuf>,
+    ) -> io::Result<Identity> {
+        let transport = self.transport();
+        let (identity, namespaces) = match self {
+            Self::Docker(name) => {
+                let reference = name.reference();
+                let mut namespaces = docker_namespaces(reference);
+                if name.is_unknown_digest() {
+                    // The repository is the identity.
+                    namespaces.remove(0);
+                }
+                (reference.to_string(), namespaces)
             }
-            (reference.to_string(), namespaces)
-        }
-        ImageName::DockerArchive(_) => (String::new(), Vec::new()),
-        ImageName::Oci(name) | ImageName::OciArchive(name) => {
-            // The image is no part of it: with and without its name it may be the same image.
-            let path = explicit_text(name.path(), explicit)?;
-            let namespaces = path_namespaces(&path);
-            (path, namespaces)
-        }
-        ImageName::Dir(path) => {
-            let path = explicit_text(path, explicit)?;
-            let namespaces = path_namespaces(&path).split_off(usize::from(path != "/"));
-            (path, namespaces)
-        }
-    };
-    Ok(Identity {
-        transport,
-        identity,
-        namespaces,
-    })
+            Self::DockerArchive(_) => (String::new(), Vec::new()),
+            Self::Oci(name) | Self::OciArchive(name) => {
+                // The image is no part of it: with and without its name it may be the same image.
+                let path = explicit_text(name.path(), explicit)?;
+                let namespaces = path_namespaces(&path);
+                (path, namespaces)
+            }
+            Self::Dir(path) => {
+                let path = explicit_text(path, explicit)?;
+                let namespaces = path_namespaces(&path).split_off(usize::from(path != "/"));
+                (path, namespaces)
+            }
+        };
+        Ok(Identity {
+            transport,
+            identity,
+            namespaces,
+        })
+    }
+
+    /// The same with [`explicit_path`].
+    ///
+    /// # Errors
+    /// Those of [`explicit_path`].
+    pub fn identity(&self) -> io::Result<Identity> {
+        self.identity_with(explicit_path)
+    }
 }
 
 /// What a policy knows an image of a registry by: its full name with the tag, or with the digest.

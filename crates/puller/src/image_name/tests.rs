@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use longshore_reference::Parsed;
+
 use super::*;
 
 const DIGEST: &str = "@sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
