@@ -20,25 +20,27 @@
 //! Podman goes on to the next pair after any error, also when it was cancelled, and hides the errors of all pairs where
 //! one of them can be copied. Callers stop when cancelled, and report the errors beside the success.
 
-use std::fmt;
-
 use longshore_reference::{Parsed, Tag};
 
 use crate::{
-    image_name::{DockerName, ImageName},
+    image_name::ImageName,
     short_names::{LOCALHOST, Resolved},
 };
 
+mod error;
 mod failure;
 mod names;
+mod pair;
 #[cfg(test)]
 mod tests;
 
+pub use error::Error;
 pub use failure::{Failure, MultiError, trying_to_pull};
 pub use names::{
     Parts, base_name, decompose, has_label, name_from_annotations, no_label, normalize_name,
     normalized_tag, strip_tag_of_digest,
 };
+pub use pair::{Destination, Pair};
 
 /// What to copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,27 +54,6 @@ pub struct Goal {
     pub searched: Option<Vec<String>>,
 }
 
-/// A source and where it goes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Pair {
-    /// How the image is called in messages.
-    pub image: String,
-    /// Where it is.
-    pub source: ImageName,
-    /// Which name it gets.
-    pub destination: Destination,
-}
-
-/// The name that a copied image gets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Destination {
-    /// In full, with a tag or a digest.
-    Name(Parsed),
-    /// None: its id, the hexadecimal digest of its configuration.
-    ImageId(String),
-}
-
 /// What is in an archive, as far as it decides how its image is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -83,48 +64,6 @@ pub struct Contents<'a> {
     pub ref_name: Option<&'a str>,
     /// The hexadecimal digest of the configuration, for an image without a name.
     pub image_id: Option<&'a str>,
-}
-
-/// Why there is no goal.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// A name that no image can get.
-    #[error("error parsing dest reference name {name:?}")]
-    Destination {
-        /// The name.
-        name: String,
-        /// Which rule it breaks.
-        #[source]
-        source: longshore_reference::Error,
-    },
-    /// The image in the archive has no name, and its id is not known.
-    #[error("error getting image digest; image reference not found")]
-    NoImageId,
-    /// What should be pulled is no reference.
-    #[error("unable to parse {name:?}")]
-    Reference {
-        /// The name.
-        name: String,
-        /// Which rule it breaks.
-        #[source]
-        source: longshore_reference::Error,
-    },
-    /// What should be pulled cannot be asked for.
-    #[error("unable to parse {name:?}")]
-    Source {
-        /// The name.
-        name: String,
-        /// Why not.
-        #[source]
-        source: crate::image_name::Error,
-    },
-    /// A registry was given where the name has one.
-    #[error("{0:?} has a registry already")]
-    HasRegistry(String),
-    /// A registry is needed, and the name has none.
-    #[error("{0:?} has no registry")]
-    NoRegistry(String),
 }
 
 impl<'a> Contents<'a> {
@@ -263,6 +202,12 @@ impl Goal {
         })
     }
 
+    /// Why nothing was copied, from the errors of the pairs in their order.
+    #[must_use]
+    pub fn failure<E>(&self, errors: Vec<E>) -> Failure<E> {
+        Failure::of(self.searched.as_deref(), errors)
+    }
+
     fn single(pair: Pair) -> Self {
         Self {
             pairs: vec![pair],
@@ -271,67 +216,3 @@ impl Goal {
         }
     }
 }
-
-impl Pair {
-    /// A source and the name to give it. A name without a registry is one of `localhost`; the reference that the source
-    /// carries comes before the name.
-    ///
-    /// # Errors
-    /// [`Error::Destination`]
-    pub fn new(source: ImageName, name: &str) -> Result<Self, Error> {
-        let image = match decompose(name) {
-            Ok(parts) if !parts.has_registry() => parts.with_registry(LOCALHOST)?.to_string(),
-            Ok(_) | Err(_) => name.to_owned(),
-        };
-        let destination = match source.docker_reference() {
-            Some(reference) => Destination::Name(reference.clone().or_latest()),
-            None => Destination::parse(&image)?,
-        };
-        Ok(Self {
-            image,
-            source,
-            destination,
-        })
-    }
-
-    /// An image of a registry under its own name.
-    fn of_registry(reference: Parsed, image: &str) -> Result<Self, Error> {
-        let source = DockerName::new(reference.or_latest()).map_err(|source| Error::Source {
-            name: image.to_owned(),
-            source,
-        })?;
-        Self::new(ImageName::Docker(source), image)
-    }
-}
-
-impl Destination {
-    /// Reads a name, or `@` and the 64 digits of an id.
-    ///
-    /// # Errors
-    /// [`Error::Destination`]
-    pub fn parse(name: &str) -> Result<Self, Error> {
-        let is_hex = |id: &&str| {
-            let digits = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-            id.len() == ID_DIGITS && id.bytes().all(digits)
-        };
-        if let Some(id) = name.strip_prefix('@').filter(is_hex) {
-            return Ok(Self::ImageId(id.to_owned()));
-        }
-        let parsed = Parsed::parse(name).map_err(|source| Error::Destination {
-            name: name.to_owned(),
-            source,
-        })?;
-        Ok(Self::Name(parsed.or_latest()))
-    }
-}
-
-impl fmt::Display for Destination {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(reference) => reference.fmt(f),
-            Self::ImageId(id) => write!(f, "@{id}"),
-        }
-    }
-}
-
-const ID_DIGITS: usize = 64;

@@ -2,8 +2,6 @@
 
 use std::{error, fmt};
 
-use super::Goal;
-
 /// No pair of a goal could be copied. The texts are libpod's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -32,16 +30,15 @@ pub fn trying_to_pull(image: &str) -> String {
     format!("Trying to pull {image}...")
 }
 
-impl Goal {
-    /// Why nothing was copied, from the errors of the pairs in their order.
-    #[must_use]
-    pub fn failure<E>(&self, errors: Vec<E>) -> Failure<E> {
-        match &self.searched {
-            Some(registries) if registries.is_empty() => Failure::NoSearchRegistries,
-            Some(_) => Failure::All(MultiError(errors)),
+impl<E> Failure<E> {
+    /// Why a goal with these search registries failed, from the errors of its pairs in their order.
+    pub(super) fn of(searched: Option<&[String]>, errors: Vec<E>) -> Self {
+        match searched {
+            Some([]) => Self::NoSearchRegistries,
+            Some(_) => Self::All(MultiError(errors)),
             None => match errors.into_iter().next() {
-                Some(first) => Failure::First(first),
-                None => Failure::NoAccess,
+                Some(first) => Self::First(first),
+                None => Self::NoAccess,
             },
         }
     }
