@@ -7,27 +7,34 @@ use serde_json::value::RawValue;
 
 use super::{
     Error, ErrorKind, IdentityMatch, KeyType, Keys, Policy, Remap, Requirement, SignedBy,
-    SigstoreSigned, Trust, is_name_only, strict::Object,
+    SigstoreSigned, Trust, identity::is_name_only, strict::Object,
 };
 use crate::image_name::{Transport, validate_scope};
 
 type Scopes = BTreeMap<String, Vec<Requirement>>;
 
-pub(super) fn policy(json: &str) -> Result<Policy, Error> {
-    let mut object = Object::read(json, "")?;
-    let default = object
-        .raw("default")
-        .ok_or_else(|| Error::new("", ErrorKind::NoDefault))?;
-    let default = requirements(default, "default")?;
-    let transports = match object.raw("transports") {
-        Some(json) => transports(json)?,
-        None => BTreeMap::new(),
-    };
-    object.end()?;
-    Ok(Policy {
-        default,
-        transports,
-    })
+impl Policy {
+    /// Reads a policy. Keys that are unknown or there twice, missing keys and empty lists of requirements are errors,
+    /// as is a scope that its transport cannot have.
+    ///
+    /// # Errors
+    /// [`Error`] with the place in the document.
+    pub fn parse(json: &str) -> Result<Self, Error> {
+        let mut object = Object::read(json, "")?;
+        let default = object
+            .raw("default")
+            .ok_or_else(|| Error::new("", ErrorKind::NoDefault))?;
+        let default = requirements(default, "default")?;
+        let transports = match object.raw("transports") {
+            Some(json) => transports(json)?,
+            None => BTreeMap::new(),
+        };
+        object.end()?;
+        Ok(Self {
+            default,
+            transports,
+        })
+    }
 }
 
 fn transports(json: &str) -> Result<BTreeMap<String, Scopes>, Error> {

@@ -5,11 +5,11 @@ use longshore_manifest::{MediaType, Schema1, guess};
 use longshore_reference::{Digest, Parsed};
 
 use super::{
-    IdentityMatch, KeyType, Keys, Payload, PayloadKind, Rejection, Requirement,
+    IdentityMatch, KeyType, Keys, Payload, PayloadKind, Policy, Rejection, Requirement,
     SIGSTORE_SIGNATURE_ANNOTATION, SIGSTORE_SIGNATURE_TYPE, SignedBy, SigstoreSignature,
     SigstoreSigned, Trust, Verifier,
 };
-use crate::image_name::ImageName;
+use crate::image_name::{Identity, ImageName};
 
 /// What is known of an image before it is used.
 #[derive(Debug, Clone)]
@@ -48,17 +48,41 @@ impl<'a> Image<'a> {
     }
 }
 
-pub(super) fn allow(
-    requirement: &Requirement,
-    image: &Image<'_>,
-    verifier: &impl Verifier,
-) -> Result<(), Rejection> {
-    match requirement {
-        Requirement::InsecureAcceptAnything => Ok(()),
-        Requirement::Reject => Err(Rejection::Rejected(image.name.clone())),
-        Requirement::SignedBaseLayer(_) => Err(Rejection::SignedBaseLayer),
-        Requirement::SignedBy(signed_by) => self::signed_by(signed_by, image, verifier),
-        Requirement::SigstoreSigned(signed) => sigstore_signed(signed, image, verifier),
+impl Policy {
+    /// Decides whether an image may be used: every requirement must allow it. Its layers are not looked at; whoever
+    /// reads them compares their digests.
+    ///
+    /// # Errors
+    /// [`Rejection`]: why the first requirement that does not allow it does not.
+    pub fn allow(
+        &self,
+        identity: &Identity,
+        image: &Image<'_>,
+        verifier: &impl Verifier,
+    ) -> Result<(), Rejection> {
+        let requirements = self.requirements(identity);
+        if requirements.is_empty() {
+            return Err(Rejection::NoRequirements);
+        }
+        requirements
+            .iter()
+            .try_for_each(|requirement| requirement.allow(image, verifier))
+    }
+}
+
+impl Requirement {
+    /// Decides whether this requirement allows an image.
+    ///
+    /// # Errors
+    /// [`Rejection`]
+    pub fn allow(&self, image: &Image<'_>, verifier: &impl Verifier) -> Result<(), Rejection> {
+        match self {
+            Self::InsecureAcceptAnything => Ok(()),
+            Self::Reject => Err(Rejection::Rejected(image.name.clone())),
+            Self::SignedBaseLayer(_) => Err(Rejection::SignedBaseLayer),
+            Self::SignedBy(signed_by) => self::signed_by(signed_by, image, verifier),
+            Self::SigstoreSigned(signed) => sigstore_signed(signed, image, verifier),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use longshore_reference::{Named, Parsed, Raw};
 
-use super::{ErrorKind, is_name_only};
+use super::ErrorKind;
 
 /// Which name a signature must be for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -137,4 +137,9 @@ fn is_prefix(text: &str) -> bool {
     let is_domain = Raw::parse(&[text, "/x"].concat()).is_ok_and(|raw| raw.domain() == Some(text));
     let is_name = || Raw::parse(text).is_ok_and(|raw| raw.name() == text && raw.domain().is_some());
     is_domain || is_name()
+}
+
+/// Whether a reference has neither a tag nor a digest.
+pub(super) fn is_name_only(reference: &Parsed) -> bool {
+    reference.tag().is_none() && reference.digest().is_none()
 }

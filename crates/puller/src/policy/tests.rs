@@ -7,7 +7,7 @@ use longshore_reference::{Digest, Parsed};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::image_name::{ImageName, Transport, docker_identity, docker_namespaces};
+use crate::image_name::{Identity, ImageName, Transport, docker_identity, docker_namespaces};
 
 mod identities;
 mod signatures;
