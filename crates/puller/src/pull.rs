@@ -1,7 +1,8 @@
 //! Pulls images: what `docker pull` does, by its own engine and by containerd, without writing to a terminal.
 //!
-//! A [`Puller`] takes images from [`Registries`] into [`Content`], such as a [`Layout`]. Layers that several pulls want
-//! are transferred once ([`Transfers`]). What happens is a stream of [`Event`]s; a pull is cancelled by dropping its future.
+//! A [`Puller`] takes images from [`Registries`](crate::Registries) into [`Content`], such as a [`Layout`]. Layers that
+//! several pulls want are transferred once ([`Transfers`]). What happens is a stream of [`Event`]s; a pull is cancelled
+//! by dropping its future.
 //!
 //! ```no_run
 //! use std::sync::Arc;
