@@ -22,12 +22,14 @@ install_all() {
 
 # test_binary NAME   a test of the workspace: `cargo test --workspace` has built it, or does now.
 test_binary() {
-    local log=$work/logs/cargo-$1.log
-    (cd "$here/../.." && cargo test --quiet --locked --workspace --test "$1" --no-run --message-format=json) 2>"$log" |
-        jq -er --arg name "$1" 'select(.target.name? == $name and .executable) | .executable' || {
+    local log=$work/logs/cargo-$1.log found
+    found=$(cd "$here/../.." && cargo test --quiet --locked --workspace --test "$1" --no-run --message-format=json 2>"$log" |
+        jq -r --arg name "$1" 'select(.target.name? == $name and .executable) | .executable') || found=''
+    [[ -x $found ]] || {
         tail -n 20 "$log" >&2
         die "the test $1 could not be built"
     }
+    echo "$found"
 }
 
 # The lazy puller is ours: `lazy/go.mod` pins what it is built from.
