@@ -9,8 +9,14 @@ use libfuzzer_sys::fuzz_target;
 #[path = "../../src"]
 mod src {
     pub(crate) mod config_file;
-    pub(crate) mod docker;
-    pub(crate) mod ecs;
+    // Its pure parts.
+    pub(crate) mod ecs {
+        pub(crate) mod errors;
+        pub(crate) mod plan;
+
+        pub(crate) use errors::{CannotPullManifest, redact_layer_urls};
+        pub(crate) use plan::manifest_timeout;
+    }
     pub(crate) mod go_duration;
     pub(crate) mod goal;
     pub(crate) mod image_name;
@@ -19,7 +25,7 @@ mod src {
 }
 
 use src::{
-    config_file, docker, ecs, go_duration, goal,
+    config_file, ecs, go_duration, goal,
     image_name::{self, ImageName},
     registries, short_names,
 };
@@ -29,7 +35,8 @@ fuzz_target!(|text: &str| {
         let printed = name.to_string();
         assert_eq!(ImageName::parse(&printed).unwrap(), name, "{printed}");
         let identity = name
-            .identity_with(|path| Ok(Path::new("/root").join(path)))
+            // What is resolved has no slash twice.
+            .identity_with(|path| Ok(Path::new("/root").join(path).components().collect()))
             .unwrap();
         assert!(
             identity
@@ -47,5 +54,4 @@ fuzz_target!(|text: &str| {
     let _ = ecs::manifest_timeout(Some(text));
     let redacted = ecs::redact_layer_urls("app", text);
     assert_eq!(ecs::redact_layer_urls("app", &redacted), redacted);
-    assert!(docker::short_id(text).chars().count() <= 12);
 });
