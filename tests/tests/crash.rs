@@ -284,7 +284,9 @@ async fn killed_at_random_points_with_a_bucket() {
         for path in &paths {
             let hex = path.rsplit(':').next().unwrap();
             let content = &contents[paths.iter().position(|held| held == path).unwrap()];
-            if let Some((_, bytes)) = s3.find(hex) {
+            // Records of the blob have its digest in their names too.
+            let key = format!("blobs/sha256/{}/{hex}", &hex[..2]);
+            if let Some((_, bytes)) = s3.find(&key) {
                 assert_eq!(bytes, content.bytes(), "round {round}");
             }
             // The local tier loses all of it, so that there is something to do.

@@ -94,7 +94,6 @@ archives_engine_case() {
 }
 
 add_case archives/skopeo-oci archives_skopeo_case small
-add_case archives/skopeo-schema2 archives_skopeo_case many
 add_case archives/skopeo-index archives_index_case
 add_case archives/crane archives_crane_case
 for client in docker podman; do
