@@ -1,7 +1,8 @@
 //! A caching pull-through proxy for container registries.
 //!
-//! [`run`] serves a [`config::Config`] until it is told to end. `proxy.rs` tells the whole program: a request becomes a
-//! [`route::Route`], the route is answered from the store, and the store is handed a closure that knows how to pull.
+//! [`run`] serves a [`config::Config`] until it is shut down, and reloads it from its [`Source`]. `proxy.rs` is the program
+//! on one page: a request becomes a [`route::Route`], and the route is answered by the store, which asks a remote for what
+//! it does not hold. [`cli`] has the other commands.
 #![forbid(unsafe_code)]
 
 pub mod access;
