@@ -25,6 +25,8 @@ pub(crate) enum Exit {
     Upstream = 5,
     /// Content that does not match its digest, or an image that the policy refuses.
     Verification = 6,
+    /// Interrupted, as shells have it for SIGINT.
+    Interrupted = 130,
 }
 
 impl Exit {

@@ -133,7 +133,7 @@ impl Pull {
             }
             Output::Text => writeln!(io::stderr(), "longshore: {text}"),
         };
-        ExitCode::from(failed.code())
+        failed.exit().into()
     }
 
     async fn pull(&self, config: Config) -> Result<(), Failed> {

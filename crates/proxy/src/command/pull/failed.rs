@@ -5,6 +5,7 @@ use std::io;
 use longshore_puller::pull::{Error as PullError, ErrorKind};
 use longshore_store::{Error as Stored, Refusal};
 
+use crate::command::exit::Exit;
 use crate::error::Error;
 
 /// Why nothing more is pulled.
@@ -31,44 +32,36 @@ pub(super) enum Failed {
 }
 
 impl Failed {
-    /// 3 not found, 4 denied, 5 upstream failed, 6 content is wrong, 1 anything else.
-    pub(super) fn code(&self) -> u8 {
+    /// How the command ends with it.
+    pub(super) fn exit(&self) -> Exit {
         match self {
             Self::Pull(error) => match error.kind() {
-                ErrorKind::NotFound => NOT_FOUND,
-                ErrorKind::Denied => DENIED,
-                ErrorKind::Upstream => UPSTREAM,
-                ErrorKind::Verification => VERIFICATION,
-                _ => FAILURE,
+                ErrorKind::NotFound => Exit::NotFound,
+                ErrorKind::Denied => Exit::Denied,
+                ErrorKind::Upstream => Exit::Upstream,
+                ErrorKind::Verification => Exit::Verification,
+                _ => Exit::Other,
             },
             Self::Proxy(error) => of_proxy(error),
-            Self::Document(_, longshore_manifest::Error::NoMatch { .. }) => NOT_FOUND,
-            Self::Document(..) => UPSTREAM,
-            Self::Interrupted => INTERRUPTED,
-            Self::Unknown(_) | Self::Layout { .. } | Self::Start(_) => FAILURE,
+            Self::Document(_, longshore_manifest::Error::NoMatch { .. }) => Exit::NotFound,
+            Self::Document(..) => Exit::Upstream,
+            Self::Interrupted => Exit::Interrupted,
+            Self::Unknown(_) | Self::Layout { .. } | Self::Start(_) => Exit::Other,
         }
     }
 }
 
-fn of_proxy(error: &Error) -> u8 {
+fn of_proxy(error: &Error) -> Exit {
     match error {
         Error::Store(Stored::Refused(refusal) | Stored::NotWhole { refusal }) => match refusal {
-            Refusal::Gone { .. } => NOT_FOUND,
-            Refusal::Denied { .. } | Refusal::Rejected { .. } => DENIED,
+            Refusal::Gone { .. } => Exit::NotFound,
+            Refusal::Denied { .. } | Refusal::Rejected { .. } => Exit::Denied,
             Refusal::Limited { .. }
             | Refusal::TimedOut { .. }
             | Refusal::Unreachable { .. }
-            | Refusal::Misbehaved { .. } => UPSTREAM,
+            | Refusal::Misbehaved { .. } => Exit::Upstream,
         },
-        Error::Store(Stored::Mismatch { .. } | Stored::Distrusted { .. }) => VERIFICATION,
-        _ => FAILURE,
+        Error::Store(Stored::Mismatch { .. } | Stored::Distrusted { .. }) => Exit::Verification,
+        _ => Exit::Other,
     }
 }
-
-const FAILURE: u8 = 1;
-const NOT_FOUND: u8 = 3;
-const DENIED: u8 = 4;
-const UPSTREAM: u8 = 5;
-const VERIFICATION: u8 = 6;
-/// As shells have it for SIGINT.
-const INTERRUPTED: u8 = 130;
