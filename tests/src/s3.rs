@@ -63,6 +63,13 @@ impl S3 {
         Some((key.clone(), object.bytes.clone()))
     }
 
+    /// The blob of this digest (`sha256:<hex>`): records have it in their names too.
+    #[must_use]
+    pub fn find_blob(&self, digest: &str) -> Option<(String, Bytes)> {
+        let (algorithm, hex) = digest.split_once(':').expect("a digest");
+        self.find(&format!("blobs/{algorithm}/{}/{hex}", &hex[..2]))
+    }
+
     /// Puts an object there, or changes one.
     pub fn put(&self, key: &str, bytes: impl Into<Bytes>) {
         self.state().put(key.to_owned(), bytes.into());

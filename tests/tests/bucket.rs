@@ -292,8 +292,7 @@ async fn a_damaged_copy_in_the_bucket_is_replaced() {
             let path = blob_path(&digest);
             proxy.client().pull_blob(&path, &content).await;
             uploaded(&proxy).await;
-            let hex = digest.split_once(':').unwrap().1;
-            let (key, bytes) = s3.find(hex).unwrap();
+            let (key, bytes) = s3.find_blob(&digest).unwrap();
             let mut bytes = bytes.to_vec();
             damage(&mut bytes);
             s3.put(&key, bytes);
@@ -340,8 +339,7 @@ async fn a_bucket_that_was_lost_gets_everything() {
     s3.restart().await;
     proxy.restart().await;
     for layer in &image.layers {
-        let hex = layer.split_once(':').unwrap().1.to_owned();
-        s3.until(|_| s3.find(&hex).is_some()).await;
+        s3.until(|_| s3.find_blob(layer).is_some()).await;
     }
     uploaded(&proxy).await;
     assert!(s3.find("/_tags/1").is_some());

@@ -8,7 +8,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use longshore_tests::{Content, End, Fault, Gate, On, Origin, Proxy, S3};
+use longshore_tests::{Content, End, Fault, Gate, On, Origin, Proxy, Read, S3};
+use tokio::task::JoinHandle;
 
 const SIZE: u64 = 4 << 20;
 
@@ -33,6 +34,35 @@ impl Random {
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (mixed ^ (mixed >> 31)) % end
+    }
+}
+
+/// Blobs of growing sizes, and their paths.
+fn blobs(origin: &Origin, number: u64, step: u64) -> (Vec<Content>, Vec<String>) {
+    (0..number)
+        .map(|seed| {
+            let content = Content::seeded(seed, 1000 + seed * seed * step);
+            let digest = origin.push_blob("library/app", content.clone());
+            (content, format!("/v2/library/app/blobs/{digest}"))
+        })
+        .unzip()
+}
+
+/// Clients of a process that is about to be killed, one for each path.
+fn pull_all(proxy: &Proxy, paths: &[String]) -> Vec<JoinHandle<Read>> {
+    let pull = |path: &String| {
+        let (client, path) = (proxy.client(), path.clone());
+        tokio::spawn(async move { client.get(&path).await.read().await })
+    };
+    paths.iter().map(pull).collect()
+}
+
+/// What clients have is the beginning of the content. One that did not connect before the kill panicked, and has nothing.
+async fn are_right_so_far(pulls: Vec<JoinHandle<Read>>, contents: &[Content], round: u64) {
+    for (pull, content) in pulls.into_iter().zip(contents) {
+        if let Ok(read) = pull.await {
+            assert!(content.matches(0, &read.body), "round {round}");
+        }
     }
 }
 
@@ -184,7 +214,7 @@ async fn killed_while_a_blob_is_uploaded() {
                 entries == 0.0
             })
             .await;
-        assert_eq!(s3.find(&hex).unwrap().1, content.bytes(), "{at}");
+        assert_eq!(s3.find_blob(&digest).unwrap().1, content.bytes(), "{at}");
         assert!(s3.incomplete().is_empty());
     }
 }
@@ -193,34 +223,17 @@ async fn killed_while_a_blob_is_uploaded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_random_points() {
     let origin = Origin::start().await;
-    let contents: Vec<_> = (0..10)
-        .map(|seed| Content::seeded(seed, 1000 + seed * seed * 50_000))
-        .collect();
-    let paths: Vec<_> = contents
-        .iter()
-        .map(|content| origin.push_blob("library/app", content.clone()))
-        .map(|digest| format!("/v2/library/app/blobs/{digest}"))
-        .collect();
+    let (contents, paths) = blobs(&origin, 10, 50_000);
     let mut proxy = Proxy::start(&origin).await;
     let mut random = Random(1);
     for round in 0..kills() {
         let enough = origin.requests().len() as u64 + 1 + random.below(10);
-        let pulls: Vec<_> = paths
-            .iter()
-            .map(|path| {
-                let (client, path) = (proxy.client(), path.clone());
-                tokio::spawn(async move { client.get(&path).await.read().await })
-            })
-            .collect();
+        let pulls = pull_all(&proxy, &paths);
         origin.until(|seen| seen.len() as u64 >= enough).await;
         // Some time more: any moment of a fill, of a commit or of what is recorded.
         tokio::time::sleep(Duration::from_micros(random.below(30_000))).await;
         proxy.kill();
-        for (pull, content) in pulls.into_iter().zip(&contents) {
-            if let Ok(read) = pull.await {
-                assert!(content.matches(0, &read.body), "round {round}");
-            }
-        }
+        are_right_so_far(pulls, &contents, round).await;
         for (path, content) in paths.iter().zip(&contents) {
             if let Ok(bytes) = std::fs::read(kept(&proxy, path)) {
                 assert!(
@@ -253,40 +266,20 @@ async fn killed_at_random_points() {
 async fn killed_at_random_points_with_a_bucket() {
     let origin = Origin::start().await;
     let s3 = S3::start().await;
-    let contents: Vec<_> = (0..12)
-        // The larger ones are uploaded while they land.
-        .map(|seed| Content::seeded(seed, 1000 + seed * seed * 100_000))
-        .collect();
-    let paths: Vec<_> = contents
-        .iter()
-        .map(|content| origin.push_blob("library/app", content.clone()))
-        .map(|digest| format!("/v2/library/app/blobs/{digest}"))
-        .collect();
+    // The larger ones are uploaded while they land.
+    let (contents, paths) = blobs(&origin, 12, 100_000);
     let mut proxy = Proxy::with(&origin).bucket(s3.address()).start().await;
     let mut random = Random(2);
     for round in 0..kills() {
         let enough = s3.requests().len() as u64 + 1 + random.below(12);
-        let pulls: Vec<_> = paths
-            .iter()
-            .map(|path| {
-                let (client, path) = (proxy.client(), path.clone());
-                tokio::spawn(async move { client.get(&path).await.read().await })
-            })
-            .collect();
+        let pulls = pull_all(&proxy, &paths);
         s3.until(|seen| seen.len() as u64 >= enough).await;
         tokio::time::sleep(Duration::from_micros(random.below(30_000))).await;
         proxy.kill();
-        for (pull, content) in pulls.into_iter().zip(&contents) {
-            if let Ok(read) = pull.await {
-                assert!(content.matches(0, &read.body), "round {round}");
-            }
-        }
-        for path in &paths {
-            let hex = path.rsplit(':').next().unwrap();
-            let content = &contents[paths.iter().position(|held| held == path).unwrap()];
-            // Records of the blob have its digest in their names too.
-            let key = format!("blobs/sha256/{}/{hex}", &hex[..2]);
-            if let Some((_, bytes)) = s3.find(&key) {
+        are_right_so_far(pulls, &contents, round).await;
+        for (path, content) in paths.iter().zip(&contents) {
+            let (_, digest) = path.rsplit_once('/').unwrap();
+            if let Some((_, bytes)) = s3.find_blob(digest) {
                 assert_eq!(bytes, content.bytes(), "round {round}");
             }
             // The local tier loses all of it, so that there is something to do.
